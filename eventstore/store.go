@@ -1,0 +1,136 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What an append or a read can be refused with. Match with errors.Is.
+var (
+	// ErrWrongVersion: the stream is not at the expected version, or has no such predecessor.
+	ErrWrongVersion = errors.New("stream is not at the expected version")
+	// ErrStreamNotFound: the stream has no events.
+	ErrStreamNotFound = errors.New("stream has no events")
+	// ErrEventIDUsed: an event of this id is in the log already.
+	ErrEventIDUsed = errors.New("event id is in the log already")
+	// ErrCommandReused: the idempotency key was used with another request.
+	ErrCommandReused = errors.New("idempotency key was used with another request")
+	// ErrCursorInvalid: the cursor is not one of this log's.
+	ErrCursorInvalid = errors.New("cursor is not one of this log's")
+	// ErrEpochChanged: the cursor is of a former epoch; start from the beginning.
+	ErrEpochChanged = errors.New("the log has entered a new epoch")
+)
+
+// ReservedError says that a name is taken by another stream.
+type ReservedError struct {
+	// Kind is the kind of the name, for example "username".
+	Kind string
+}
+
+// Error names the kind, never the name.
+func (e *ReservedError) Error() string { return fmt.Sprintf("%s is reserved by another stream", e.Kind) }
+
+// ExpectedVersion is what the caller believes of the stream: the version of its
+// last event, or NoStream, or AnyVersion.
+type ExpectedVersion int64
+
+const (
+	// AnyVersion appends at whatever version the stream has.
+	AnyVersion ExpectedVersion = -1
+	// NoStream demands that the stream has no events.
+	NoStream ExpectedVersion = 0
+)
+
+// Append is everything that one command changes, in one transaction.
+type Append struct {
+	// Stream that all Events belong to.
+	Stream string
+	// Expected version of the stream before the append.
+	Expected ExpectedVersion
+	// Events to append, at least one; Version, Shard, Log and Epoch are set by the log.
+	Events []Event
+	// Reserve takes names for the stream.
+	Reserve []Reservation
+	// Release gives back the stream's names of these kinds, before Reserve takes new ones.
+	Release []string
+	// Command makes the append idempotent; nil for none.
+	Command *Command
+}
+
+// Reservation is a name that only one stream may hold, as a keyed hash.
+type Reservation struct {
+	// Kind, for example "username" or "email".
+	Kind string
+	// Hash is HMAC-SHA-256 of the canonical name, 32 bytes.
+	Hash []byte
+	// KeyID names the HMAC's key.
+	KeyID string
+}
+
+// Command identifies a request, so that a repeated one is answered, not executed.
+type Command struct {
+	// Caller is who sent it, for example "user-<id>", or "anonymous".
+	Caller string
+	// Method is the procedure's name.
+	Method string
+	// Key is the caller's Idempotency-Key.
+	Key string
+	// Fingerprint is a keyed hash of the request without its secrets, 32 bytes.
+	Fingerprint []byte
+}
+
+// Position names a version of a stream, in one incarnation of a log.
+type Position struct {
+	Log     string
+	Epoch   int64
+	Stream  string
+	Version int64
+}
+
+// Appended is the outcome of an append.
+type Appended struct {
+	// Position of the last event.
+	Position Position
+	// Replayed is true when the command was executed before: nothing was appended,
+	// and Position is that of the first time.
+	Replayed bool
+}
+
+// Cursor is an opaque place in a whole log; empty is the beginning.
+type Cursor string
+
+// Page is a part of a log.
+type Page struct {
+	// Events, in order inside each stream.
+	Events []Event
+	// Next is where to go on. It may move without events.
+	Next Cursor
+	// Epoch of the log.
+	Epoch int64
+	// AtHead is true when there was nothing more.
+	AtHead bool
+}
+
+// Appender writes a log.
+type Appender interface {
+	// Append writes all of it or nothing. Errors: ErrWrongVersion,
+	// *ReservedError, ErrCommandReused, ErrEventIDUsed.
+	Append(ctx context.Context, a Append) (Appended, error)
+}
+
+// StreamReader reads one stream.
+type StreamReader interface {
+	// ReadStream reads at most limit events of a stream from a version (1 for the
+	// first) on; none when there are none.
+	ReadStream(ctx context.Context, stream string, from int64, limit int) ([]Event, error)
+}
+
+// LogReader reads a whole log.
+type LogReader interface {
+	// ReadLog reads at most limit events after the cursor: each event once, none
+	// skipped, in order inside each stream. At the head it waits up to wait for
+	// one. Errors: ErrCursorInvalid, ErrEpochChanged.
+	ReadLog(ctx context.Context, after Cursor, limit int, wait time.Duration) (Page, error)
+}

@@ -30,7 +30,9 @@ type ReservedError struct {
 }
 
 // Error names the kind, never the name.
-func (e *ReservedError) Error() string { return fmt.Sprintf("%s is reserved by another stream", e.Kind) }
+func (e *ReservedError) Error() string {
+	return fmt.Sprintf("%s is reserved by another stream", e.Kind)
+}
 
 // ExpectedVersion is what the caller believes of the stream: the version of its
 // last event, or NoStream, or AnyVersion.

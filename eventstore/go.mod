@@ -2,13 +2,9 @@ module github.com/muster-id/muster/eventstore
 
 go 1.26.0
 
-require (
-	github.com/muster-id/muster/proto v0.0.0
-)
+require github.com/muster-id/muster/proto v0.0.0
 
-replace (
-	github.com/muster-id/muster/proto => ../proto
-)
+replace github.com/muster-id/muster/proto => ../proto
 
 require (
 	buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go v1.36.12-20260825204119-511051f7f437.2
@@ -79,4 +75,11 @@ require (
 	google.golang.org/protobuf v1.36.12
 	gopkg.in/yaml.v3 v3.0.1
 	pgregory.net/rapid v1.3.0
+)
+
+require (
+	github.com/cenkalti/backoff/v3 v3.2.2 // indirect
+	github.com/hashicorp/errwrap v1.1.0 // indirect
+	github.com/hashicorp/go-multierror v1.1.1 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
 )

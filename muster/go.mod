@@ -3,23 +3,23 @@ module github.com/muster-id/muster/muster
 go 1.26.0
 
 require (
-	github.com/muster-id/muster/proto v0.0.0
-	github.com/muster-id/muster/eventstore v0.0.0
-	github.com/muster-id/muster/platform v0.0.0
-	github.com/muster-id/muster/identity v0.0.0
 	github.com/muster-id/muster/credentials v0.0.0
-	github.com/muster-id/muster/media v0.0.0
+	github.com/muster-id/muster/eventstore v0.0.0
 	github.com/muster-id/muster/gateway v0.0.0
+	github.com/muster-id/muster/identity v0.0.0
+	github.com/muster-id/muster/media v0.0.0
+	github.com/muster-id/muster/platform v0.0.0
+	github.com/muster-id/muster/proto v0.0.0
 )
 
 replace (
-	github.com/muster-id/muster/proto => ../proto
-	github.com/muster-id/muster/eventstore => ../eventstore
-	github.com/muster-id/muster/platform => ../platform
-	github.com/muster-id/muster/identity => ../identity
 	github.com/muster-id/muster/credentials => ../credentials
-	github.com/muster-id/muster/media => ../media
+	github.com/muster-id/muster/eventstore => ../eventstore
 	github.com/muster-id/muster/gateway => ../gateway
+	github.com/muster-id/muster/identity => ../identity
+	github.com/muster-id/muster/media => ../media
+	github.com/muster-id/muster/platform => ../platform
+	github.com/muster-id/muster/proto => ../proto
 )
 
 require (
@@ -92,3 +92,38 @@ require (
 	gopkg.in/yaml.v3 v3.0.1
 	pgregory.net/rapid v1.3.0
 )
+
+require (
+	github.com/Ladicle/tabwriter v1.0.0 // indirect
+	github.com/Masterminds/semver/v3 v3.4.0 // indirect
+	github.com/Microsoft/go-winio v0.6.3 // indirect
+	github.com/ProtonMail/go-crypto v1.1.6 // indirect
+	github.com/alecthomas/chroma/v2 v2.19.0 // indirect
+	github.com/chainguard-dev/git-urls v1.0.2 // indirect
+	github.com/cloudflare/circl v1.6.1 // indirect
+	github.com/cyphar/filepath-securejoin v0.4.1 // indirect
+	github.com/dlclark/regexp2 v1.11.5 // indirect
+	github.com/dominikbraun/graph v0.23.0 // indirect
+	github.com/elliotchance/orderedmap/v3 v3.1.0 // indirect
+	github.com/emirpasic/gods v1.18.1 // indirect
+	github.com/go-git/gcfg v1.5.1-0.20230307220236-3a3c6141e376 // indirect
+	github.com/go-git/go-billy/v5 v5.6.2 // indirect
+	github.com/go-git/go-git/v5 v5.16.2 // indirect
+	github.com/go-task/slim-sprig/v3 v3.0.0 // indirect
+	github.com/go-task/task/v3 v3.44.1 // indirect
+	github.com/go-task/template v0.2.0 // indirect
+	github.com/golang/groupcache v0.0.0-20241129210726-2c02b8208cf8 // indirect
+	github.com/jbenet/go-context v0.0.0-20150711004518-d14ea06fba99 // indirect
+	github.com/kevinburke/ssh_config v1.2.0 // indirect
+	github.com/mitchellh/hashstructure/v2 v2.0.2 // indirect
+	github.com/pjbgf/sha1cd v0.3.2 // indirect
+	github.com/sajari/fuzzy v1.0.0 // indirect
+	github.com/sergi/go-diff v1.3.2-0.20230802210424-5b0b94c5c0d3 // indirect
+	github.com/skeema/knownhosts v1.3.1 // indirect
+	github.com/spf13/pflag v1.0.7 // indirect
+	github.com/xanzy/ssh-agent v0.3.3 // indirect
+	gopkg.in/warnings.v0 v0.1.2 // indirect
+	mvdan.cc/sh/v3 v3.12.0 // indirect
+)
+
+tool github.com/go-task/task/v3/cmd/task

@@ -1,0 +1,261 @@
+package credentials
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	projected "github.com/muster-id/muster/credentials/internal/access"
+	"github.com/muster-id/muster/credentials/internal/app"
+	"github.com/muster-id/muster/credentials/internal/rpc"
+	"github.com/muster-id/muster/credentials/internal/session"
+	"github.com/muster-id/muster/credentials/internal/signing"
+	"github.com/muster-id/muster/credentials/internal/store"
+	"github.com/muster-id/muster/eventstore/broker"
+	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/projection"
+	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/platform/access"
+	"github.com/muster-id/muster/platform/certificate"
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/password"
+	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/platform/token"
+	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
+	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+)
+
+const (
+	name = "credentials"
+	// identity owns the log that is projected, and serves it with the keyring.
+	identity = "identity"
+	// queue of the projection on the broker, and the events that it wants.
+	queue   = "credentials.access"
+	binding = "identity.user.*"
+	// keysCached is how many keys of people are remembered, for a minute at most.
+	keysCached = 10_000
+)
+
+// Service is credentials, wired.
+type Service struct {
+	server     *serve.Server
+	pool       *pgxpool.Pool
+	toLog      *http.Client
+	broker     *broker.Connection
+	subscriber *broker.Subscriber
+	projector  *projection.Projector
+	rehasher   *app.Rehasher
+	sweeper    *app.Sweeper
+	ready      chan struct{}
+}
+
+// New migrates the database, makes the first signing key where there is none,
+// and binds the port. It needs the database and waits for nothing else: without
+// identity or the broker the projection catches up later.
+func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, error) {
+	s := &Service{ready: make(chan struct{})}
+	if err := s.wire(ctx, config, logger); err != nil {
+		s.close()
+		return nil, fmt.Errorf("credentials: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) error {
+	checked, err := config.check()
+	if err != nil {
+		return err
+	}
+	if err := access.Declared(credentialsv1.File_muster_credentials_v1_credentials_proto.Services().ByName("CredentialsService")); err != nil {
+		return err
+	}
+	self, err := certificate.Load(config.Certificates, name)
+	if err != nil {
+		return err
+	}
+	if s.pool, err = openDatabase(ctx, config); err != nil {
+		return err
+	}
+	keeper := store.New(s.pool)
+	keys, err := openKeys(ctx, config, checked, keeper)
+	if err != nil {
+		return err
+	}
+	passwords := config.Passwords
+	if passwords == nil {
+		passwords = password.NewPool(checked.costs, config.PasswordWorkers, config.PasswordQueue)
+	}
+	if err := s.project(ctx, config, self, logger); err != nil {
+		return err
+	}
+	s.rehasher = app.NewRehasher(keeper, passwords, logger, time.Now)
+	s.sweeper = app.NewSweeper(keeper, logger, time.Now)
+	handler := rpc.NewHandler(app.New(app.Config{
+		Store:         keeper,
+		Passwords:     passwords,
+		Access:        s.projector,
+		Keys:          keys,
+		RefreshTokens: session.NewTokens(checked.refreshKey),
+		Lifetime:      session.Lifetime{Idle: config.SessionIdleLifetime, Absolute: config.SessionTotalLifetime},
+		Rehasher:      s.rehasher,
+		Logger:        logger,
+		Now:           time.Now,
+	}))
+	return s.bind(config, self, keys, handler, logger)
+}
+
+func openDatabase(ctx context.Context, config Config) (*pgxpool.Pool, error) {
+	sets, err := store.Migrations()
+	if err != nil {
+		return nil, err
+	}
+	sets = append(sets, database.Migrations{Schema: "read", Part: "projection_", Files: projection.Migrations})
+	if err := database.Migrate(ctx, config.DatabaseOwnerURL, sets...); err != nil {
+		return nil, err
+	}
+	return database.Open(ctx, config.DatabaseURL, name, config.DatabaseConnections)
+}
+
+func openKeys(ctx context.Context, config Config, checked checked, keeper *store.Store) (*signing.Ring, error) {
+	sealer, err := signing.NewSealer(checked.sealingKey)
+	if err != nil {
+		return nil, err
+	}
+	stored, err := keeper.SigningKeys(ctx, func() (signing.Key, error) { return sealer.Generate(time.Now().UTC().Truncate(time.Microsecond)) })
+	if err != nil {
+		return nil, err
+	}
+	return signing.NewRing(signing.Config{
+		Issuer:        config.TokenIssuer,
+		Audience:      config.TokenAudience,
+		TokenLifetime: config.AccessTokenLifetime,
+		Now:           time.Now,
+	}, sealer, stored)
+}
+
+// project wires the projection: identity's log and keyring over mTLS, and the
+// broker where there is one.
+func (s *Service) project(ctx context.Context, config Config, self certificate.Identity, logger *slog.Logger) error {
+	s.toLog = serve.InternalClient(self, identity, config.IdentityURL)
+	keyring := keyringv1connect.NewKeyringServiceClient(s.toLog, config.IdentityURL, serve.ClientInterceptors())
+	log := eventlogv1connect.NewEventLogServiceClient(s.toLog, config.IdentityURL, serve.ClientInterceptors())
+	var subscriber message.Subscriber
+	if !config.BrokerURL.Empty() {
+		var err error
+		// Run ends it; it has to outlive the context that New is given.
+		s.broker, err = broker.Connect(context.WithoutCancel(ctx), broker.Config{URL: config.BrokerURL, Logger: logger})
+		if err != nil {
+			return err
+		}
+		s.subscriber = broker.NewSubscriber(s.broker, broker.Topology{Queue: queue, Bindings: []string{binding}})
+		subscriber = s.subscriber
+	}
+	s.projector = projection.New(projection.Config{
+		Pool:       s.pool,
+		Log:        identity,
+		Projection: projected.Projection{},
+		Codec:      seal.NewCodec(seal.NewCache(seal.RemoteKeys(keyring), seal.MaxCacheAge, keysCached, time.Now), nil, protoregistry.GlobalTypes),
+		Source:     eventlog.NewClient(log),
+		Subscriber: subscriber,
+		Queue:      queue,
+		Decode:     broker.Decode,
+		Logger:     logger,
+	})
+	return nil
+}
+
+func (s *Service) bind(config Config, self certificate.Identity, keys *signing.Ring, handler *rpc.Handler, logger *slog.Logger) error {
+	mux := http.NewServeMux()
+	mux.Handle(credentialsv1connect.NewCredentialsServiceHandler(handler, serve.Interceptors(serve.Config{
+		Logger: logger,
+		Verifier: token.NewVerifier(token.VerifierConfig{
+			Issuer: config.TokenIssuer, Audience: config.TokenAudience, Keys: keys, Now: time.Now,
+		}),
+	})))
+	serve.Diagnostics(mux, s.isReady, credentialsv1connect.CredentialsServiceName)
+	var err error
+	s.server, err = serve.New(serve.ServerConfig{
+		Name: name, Address: config.Listen, Handler: mux, TLS: self.ServerTLS(), Logger: logger,
+	})
+	return err
+}
+
+// Run serves until ctx ends or a part fails. It is called once.
+//
+// The order of the end: the server stops accepting and lets calls under way
+// finish, which may wait for the projection; then projection, rehasher and
+// sweeper stop; then the broker's connection and the database's are closed.
+func (s *Service) Run(ctx context.Context) error {
+	defer s.close()
+	serving, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorking()
+	var group errgroup.Group
+	for _, part := range []func(context.Context) error{s.projector.Run, s.rehasher.Run, s.sweeper.Run, s.announce} {
+		group.Go(func() error {
+			err := part(working)
+			if err != nil {
+				stopServing()
+			}
+			return err
+		})
+	}
+	group.Go(func() error {
+		defer stopWorking()
+		return s.server.Run(serving)
+	})
+	if err := group.Wait(); err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	return nil
+}
+
+// Addr is the address that is served, host:port.
+func (s *Service) Addr() string { return s.server.Addr() }
+
+// Ready is closed once the port is served and the projection holds all that was
+// in the log when it started.
+func (s *Service) Ready() <-chan struct{} { return s.ready }
+
+// announce closes ready when the projection has caught up for the first time.
+func (s *Service) announce(ctx context.Context) error {
+	select {
+	case <-s.projector.Ready():
+		close(s.ready)
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+func (s *Service) isReady() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}
+
+// close closes what wire has opened, however far it came.
+func (s *Service) close() {
+	if s.subscriber != nil {
+		_ = s.subscriber.Close() // neither this
+		_ = s.broker.Close()     // nor that has anything to say
+	}
+	if s.toLog != nil {
+		s.toLog.CloseIdleConnections()
+	}
+	if s.pool != nil {
+		s.pool.Close()
+	}
+}

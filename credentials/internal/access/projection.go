@@ -1,0 +1,166 @@
+package access
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"math"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/projection"
+	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
+)
+
+// Name is the projection's key in the database.
+const Name = "access"
+
+var (
+	//go:embed queries/insert.sql
+	insertRows string
+	//go:embed queries/update.sql
+	updateRows string
+	//go:embed queries/delete.sql
+	deleteRows string
+	//go:embed queries/forget_rehashed.sql
+	forgetRehashed string
+)
+
+// Projection folds the identity log into read.access. Its zero value works.
+type Projection struct{}
+
+var _ projection.Projection = Projection{}
+
+// Name is Name.
+func (Projection) Name() string { return Name }
+
+// Handles tells which events change who may come in.
+func (Projection) Handles(eventType string) bool {
+	switch eventType {
+	case typeOf(&eventsv1.UserRegistered{}), typeOf(&eventsv1.PasswordSet{}),
+		typeOf(&eventsv1.UserDeactivated{}), typeOf(&eventsv1.UserReactivated{}):
+		return true
+	}
+	return false
+}
+
+func typeOf(message proto.Message) string {
+	return string(message.ProtoReflect().Descriptor().FullName())
+}
+
+// Apply folds the batch into one change a person and writes all changes with
+// one statement of each kind, however many events there are. A change that the
+// rows hold already is left out, by its access version.
+func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events []eventstore.Opened) error {
+	changes, err := fold(events)
+	if err != nil {
+		return fmt.Errorf("apply to access: %w", err)
+	}
+	var inserts, updates, forgotten []change
+	var erased []uuid.UUID
+	for _, c := range changes {
+		switch {
+		case c.erased:
+			erased = append(erased, c.UserID)
+		case c.registered:
+			inserts = append(inserts, *c)
+		default:
+			updates = append(updates, *c)
+		}
+		if c.Forgotten > 0 {
+			forgotten = append(forgotten, *c)
+		}
+	}
+	// Rows first, and with them their locks: whoever is about to store a rehashed
+	// verifier holds the row, and so is either before the statement that forgets
+	// it or finds the row changed.
+	for _, step := range []struct {
+		statement string
+		rows      int
+		arguments []any
+	}{
+		{insertRows, len(inserts), []any{generation, inserts}},
+		{updateRows, len(updates), []any{generation, updates}},
+		{deleteRows, len(erased), []any{generation, erased}},
+		{forgetRehashed, len(forgotten), []any{forgotten}},
+	} {
+		if step.rows == 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, step.statement, step.arguments...); err != nil {
+			return fmt.Errorf("apply to access: %w", err)
+		}
+	}
+	return nil
+}
+
+// change is what a batch does to one person's row, folded. It travels to the
+// statements as JSON; null leaves a column as it is.
+type change struct {
+	UserID          uuid.UUID `json:"user_id"`
+	Username        string    `json:"username"`
+	Email           string    `json:"email"`
+	Verifier        *string   `json:"verifier"`
+	PasswordVersion *int64    `json:"password_version"`
+	MustChange      *bool     `json:"must_change"`
+	Active          *bool     `json:"active"`
+	Roles           []string  `json:"roles"`
+	AccessVersion   int64     `json:"access_version"`
+	// Forgotten is the version up to which rehashed verifiers are forgotten; 0 for none.
+	Forgotten int64 `json:"forgotten"`
+
+	registered, erased bool
+}
+
+// fold keeps the order in which people first appear, so that two processes at
+// one batch take the rows' locks in one order.
+func fold(events []eventstore.Opened) ([]*change, error) {
+	var changes []*change
+	byUser := make(map[uuid.UUID]*change)
+	for _, event := range events {
+		about, ok := event.Message.(interface{ GetUserId() string })
+		if !ok {
+			return nil, fmt.Errorf("event %s: a %s does not say whom it is about", event.ID, event.Type)
+		}
+		id, err := uuid.Parse(about.GetUserId())
+		if err != nil {
+			return nil, fmt.Errorf("event %s: its user id is no UUID", event.ID)
+		}
+		c := byUser[id]
+		if c == nil {
+			c = &change{UserID: id}
+			byUser[id] = c
+			changes = append(changes, c)
+		}
+		c.add(event)
+	}
+	return changes, nil
+}
+
+func (c *change) add(event eventstore.Opened) {
+	c.AccessVersion = event.Version
+	switch message := event.Message.(type) {
+	case *eventsv1.UserRegistered:
+		c.registered, c.erased = true, event.Erased
+		c.Username, c.Email, c.Roles = message.GetUsername(), message.GetEmail(), message.GetRoles()
+		c.Active = new(true)
+		if event.Erased {
+			c.Forgotten = math.MaxInt64
+		}
+	case *eventsv1.PasswordSet:
+		c.PasswordVersion, c.MustChange = new(event.Version), new(message.GetMustChange())
+		c.Verifier = nil
+		if event.Erased {
+			c.Forgotten = max(c.Forgotten, event.Version)
+		} else {
+			c.Verifier, c.Forgotten = new(message.GetVerifier()), max(c.Forgotten, event.Version-1)
+		}
+	case *eventsv1.UserDeactivated:
+		c.Active = new(false)
+	case *eventsv1.UserReactivated:
+		c.Active = new(true)
+	}
+}

@@ -1,0 +1,318 @@
+package access_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster-id/muster/credentials/internal/access"
+	"github.com/muster-id/muster/credentials/internal/store"
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/projection"
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/teststack"
+	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
+)
+
+// row is read.access as the tests look at it.
+type row struct {
+	Username, Email string
+	Verifier        string
+	PasswordVersion int64
+	MustChange      bool
+	Active          bool
+	Roles           []string
+	AccessVersion   int64
+}
+
+type bundle struct {
+	pool *pgxpool.Pool
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	sets, err := store.Migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	urls := teststack.Database(t, append(sets, database.Migrations{Schema: "read", Part: "projection_", Files: projection.Migrations})...)
+	pool, err := database.Open(t.Context(), urls.Runtime, t.Name(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return &bundle{pool}
+}
+
+func (b *bundle) try(ctx context.Context, generation int64, events ...eventstore.Opened) error {
+	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
+		return access.Projection{}.Apply(ctx, tx, generation, events)
+	})
+}
+
+func (b *bundle) apply(t *testing.T, events ...eventstore.Opened) {
+	t.Helper()
+	if err := b.try(t.Context(), 1, events...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bundle) rows(t *testing.T, generation int64) map[uuid.UUID]row {
+	t.Helper()
+	rows, err := b.pool.Query(t.Context(), `
+		SELECT user_id, username, email, COALESCE(verifier, ''), password_version, must_change, active, roles, access_version
+		FROM read.access WHERE generation = $1`, generation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[uuid.UUID]row)
+	var id uuid.UUID
+	var r row
+	if _, err := pgx.ForEachRow(rows, []any{&id, &r.Username, &r.Email, &r.Verifier, &r.PasswordVersion, &r.MustChange, &r.Active, &r.Roles, &r.AccessVersion},
+		func() error { found[id] = r; r = row{}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// person writes the events of one stream.
+type person struct {
+	id      uuid.UUID
+	name    string
+	version int64
+}
+
+func newPerson(name string) *person { return &person{id: uuid.New(), name: name} }
+
+func (p *person) event(message proto.Message) eventstore.Opened {
+	p.version++
+	return eventstore.Opened{
+		Event: eventstore.Event{
+			ID: uuid.New(), Log: "identity", Epoch: 1, Stream: "user-" + p.id.String(), Version: p.version,
+			Type: string(message.ProtoReflect().Descriptor().FullName()),
+		},
+		Message: message,
+	}
+}
+
+func (p *person) registered(roles ...string) eventstore.Opened {
+	return p.event(&eventsv1.UserRegistered{UserId: p.id.String(), Username: p.name, Email: p.name + "@example.org", Roles: roles})
+}
+
+func (p *person) passwordSet(verifier string, mustChange bool) eventstore.Opened {
+	return p.event(&eventsv1.PasswordSet{UserId: p.id.String(), Verifier: verifier, MustChange: mustChange})
+}
+
+func (p *person) deactivated() eventstore.Opened {
+	return p.event(&eventsv1.UserDeactivated{UserId: p.id.String()})
+}
+
+func (p *person) reactivated() eventstore.Opened {
+	return p.event(&eventsv1.UserReactivated{UserId: p.id.String()})
+}
+
+// erased is an event whose key was destroyed: its sealed fields are gone.
+func erased(event eventstore.Opened) eventstore.Opened {
+	event.Erased = true
+	event.Message = proto.Clone(event.Message)
+	switch message := event.Message.(type) {
+	case *eventsv1.UserRegistered:
+		message.Username, message.Email = "", ""
+	case *eventsv1.PasswordSet:
+		message.Verifier = ""
+	}
+	return event
+}
+
+func TestOnlyEventsThatChangeAccessAreHandled(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[proto.Message]bool{
+		&eventsv1.UserRegistered{}:  true,
+		&eventsv1.PasswordSet{}:     true,
+		&eventsv1.UserDeactivated{}: true,
+		&eventsv1.UserReactivated{}: true,
+		&eventsv1.ProfileUpdated{}:  false,
+	} {
+		name := string(message.ProtoReflect().Descriptor().FullName())
+		if got := (access.Projection{}).Handles(name); got != want {
+			t.Errorf("Handles(%s) = %v, want %v", name, got, want)
+		}
+	}
+	if (access.Projection{}).Handles("muster.identity.events.v9.Unknown") {
+		t.Error("an unknown type is handled")
+	}
+}
+
+// However the events are cut into batches, the rows come out the same.
+func TestRowsAreTheFoldOfTheEventsInAnyBatches(t *testing.T) {
+	t.Parallel()
+	ada, bob := newPerson("ada"), newPerson("bob")
+	events := []eventstore.Opened{
+		ada.registered("admin", "auditor"), ada.passwordSet("first", true), ada.passwordSet("second", false), ada.deactivated(),
+		bob.registered(), bob.passwordSet("third", false), bob.deactivated(), bob.reactivated(),
+	}
+	want := map[uuid.UUID]row{
+		ada.id: {"ada", "ada@example.org", "second", 3, false, false, []string{"admin", "auditor"}, 4},
+		bob.id: {"bob", "bob@example.org", "third", 2, false, true, []string{}, 4},
+	}
+	for name, cuts := range map[string][]int{
+		"one batch":        {},
+		"one each":         {1, 2, 3, 4, 5, 6, 7},
+		"across people":    {2, 6},
+		"just after first": {1, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			from := 0
+			for _, to := range append(cuts, len(events)) {
+				b.apply(t, events[from:to]...)
+				from = to
+			}
+			if diff := cmp.Diff(want, b.rows(t, 1)); diff != "" {
+				t.Error(diff)
+			}
+			// And again: what the rows hold already changes nothing.
+			b.apply(t, events...)
+			b.apply(t, events[:2]...)
+			b.apply(t, events[2:3]...)
+			if diff := cmp.Diff(want, b.rows(t, 1)); diff != "" {
+				t.Error("after a repetition:", diff)
+			}
+		})
+	}
+}
+
+func TestAnAccountWithoutAPasswordHasARowThatOpensNothing(t *testing.T) {
+	t.Parallel()
+	b, ada := setup(t), newPerson("ada")
+	b.apply(t, ada.registered())
+	want := map[uuid.UUID]row{ada.id: {"ada", "ada@example.org", "", 0, false, true, []string{}, 1}}
+	if diff := cmp.Diff(want, b.rows(t, 1)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnErasedPersonHasNoRow(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	// Erased before the first sight of it, in one batch and in two.
+	ada, bob := newPerson("ada"), newPerson("bob")
+	b.apply(t, erased(ada.registered()), erased(ada.passwordSet("gone", false)), ada.deactivated(), erased(bob.registered()))
+	b.apply(t, bob.passwordSet("left over", false), bob.reactivated())
+	// And a row that was there already.
+	eve := newPerson("eve")
+	registered := eve.registered()
+	b.apply(t, registered, eve.passwordSet("known", false))
+	b.apply(t, erased(registered))
+	if rows := b.rows(t, 1); len(rows) != 0 {
+		t.Errorf("rows are left: %+v", rows)
+	}
+}
+
+func TestAnErasedPasswordOpensNothingUntilTheNext(t *testing.T) {
+	t.Parallel()
+	b, ada := setup(t), newPerson("ada")
+	b.apply(t, ada.registered(), ada.passwordSet("first", false), erased(ada.passwordSet("second", true)))
+	want := row{"ada", "ada@example.org", "", 3, true, true, []string{}, 3}
+	if diff := cmp.Diff(want, b.rows(t, 1)[ada.id]); diff != "" {
+		t.Error(diff)
+	}
+	b.apply(t, ada.passwordSet("third", false))
+	want = row{"ada", "ada@example.org", "third", 4, false, true, []string{}, 4}
+	if diff := cmp.Diff(want, b.rows(t, 1)[ada.id]); diff != "" {
+		t.Error(diff)
+	}
+	b.apply(t, erased(ada.passwordSet("fourth", false)))
+	if got := b.rows(t, 1)[ada.id].Verifier; got != "" {
+		t.Errorf("the former verifier %q is left", got)
+	}
+}
+
+func TestGenerationsDoNotTouchEachOther(t *testing.T) {
+	t.Parallel()
+	b, ada := setup(t), newPerson("ada")
+	registered, set := ada.registered(), ada.passwordSet("first", false)
+	b.apply(t, registered, set)
+	if err := b.try(t.Context(), 2, registered); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.rows(t, 1)[ada.id].Verifier; got != "first" {
+		t.Errorf("generation 1 has verifier %q", got)
+	}
+	if got := b.rows(t, 2)[ada.id].Verifier; got != "" {
+		t.Errorf("generation 2 has verifier %q", got)
+	}
+}
+
+func TestARehashedVerifierGoesWithItsPasswordAndItsPerson(t *testing.T) {
+	t.Parallel()
+	b, ada := setup(t), newPerson("ada")
+	if _, err := b.pool.Exec(t.Context(), `INSERT INTO read.projections (name, generation, epoch) VALUES ('access', 1, 1)`); err != nil {
+		t.Fatal(err)
+	}
+	keeper := store.New(b.pool)
+	rehash := func() {
+		t.Helper()
+		account, err := keeper.AccountByUsername(t.Context(), "ada")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := keeper.SaveRehashed(t.Context(), account, account.Verifier, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		if left := b.rehashed(t); left != 1 {
+			t.Fatalf("%d rehashed verifiers, want 1", left)
+		}
+	}
+	registered := ada.registered()
+	b.apply(t, registered, ada.passwordSet("first", false))
+	rehash()
+	b.apply(t, ada.deactivated())
+	if left := b.rehashed(t); left != 1 {
+		t.Errorf("a deactivation left %d rehashed verifiers, want 1", left)
+	}
+	second := ada.passwordSet("second", false)
+	b.apply(t, second)
+	if left := b.rehashed(t); left != 0 {
+		t.Errorf("a new password left %d rehashed verifiers", left)
+	}
+	rehash()
+	// A shadow generation is made from the beginning; what serves stays.
+	if err := b.try(t.Context(), 2, registered, second); err != nil {
+		t.Fatal(err)
+	}
+	if left := b.rehashed(t); left != 1 {
+		t.Errorf("a rebuild left %d rehashed verifiers, want 1", left)
+	}
+	b.apply(t, erased(registered))
+	if left := b.rehashed(t); left != 0 {
+		t.Errorf("an erasure left %d rehashed verifiers", left)
+	}
+}
+
+func (b *bundle) rehashed(t *testing.T) int {
+	t.Helper()
+	var count int
+	if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM sessions.rehashed_verifiers`).Scan(&count); err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+func TestAnEventAboutNobodyFailsTheBatch(t *testing.T) {
+	t.Parallel()
+	b, ada := setup(t), newPerson("ada")
+	if err := b.try(t.Context(), 1, ada.registered(), ada.event(&eventsv1.UserDeactivated{UserId: "nobody"})); err == nil {
+		t.Fatal("it was applied")
+	}
+	if rows := b.rows(t, 1); len(rows) != 0 {
+		t.Errorf("half of the batch is in the rows: %+v", rows)
+	}
+}

@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/muster-id/muster/credentials/internal/access"
+	"github.com/muster-id/muster/platform/secret"
+)
+
+var (
+	//go:embed queries/account_by_username.sql
+	accountByUsername string
+	//go:embed queries/account_by_email.sql
+	accountByEmail string
+	//go:embed queries/save_rehashed.sql
+	saveRehashed string
+)
+
+// AccountByUsername finds who has a canonical username, or ErrNotFound.
+func (s *Store) AccountByUsername(ctx context.Context, username string) (access.Account, error) {
+	return s.account(ctx, accountByUsername, username)
+}
+
+// AccountByEmail finds who has a canonical email address, or ErrNotFound.
+func (s *Store) AccountByEmail(ctx context.Context, email string) (access.Account, error) {
+	return s.account(ctx, accountByEmail, email)
+}
+
+func (s *Store) account(ctx context.Context, query, name string) (access.Account, error) {
+	var account access.Account
+	var verifier *string
+	err := s.pool.QueryRow(ctx, query, access.Name, name).Scan(&account.UserID, &verifier, &account.PasswordVersion,
+		&account.MustChange, &account.Active, &account.Roles, &account.AccessVersion)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return access.Account{}, fmt.Errorf("find account: %w", ErrNotFound)
+	}
+	if err != nil {
+		return access.Account{}, fmt.Errorf("find account: %w", err)
+	}
+	if verifier != nil {
+		account.Verifier = secret.New(*verifier)
+	}
+	return account, nil
+}
+
+// SaveRehashed keeps a verifier made again for an account's present password.
+// If the password has changed meanwhile, it keeps nothing.
+func (s *Store) SaveRehashed(ctx context.Context, account access.Account, verifier secret.String, now time.Time) error {
+	_, err := s.pool.Exec(ctx, saveRehashed, access.Name, account.UserID, account.PasswordVersion, verifier.Reveal(), now)
+	if err != nil {
+		return fmt.Errorf("save rehashed verifier: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,253 @@
+package credentials_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/muster-id/muster/credentials"
+	"github.com/muster-id/muster/credentials/internal/store"
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/postgres"
+	"github.com/muster-id/muster/eventstore/projection"
+	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/platform/certificate"
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/password"
+	"github.com/muster-id/muster/platform/secret"
+	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/platform/teststack"
+	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
+	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
+	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
+	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var discard = slog.New(slog.DiscardHandler)
+
+const rightPassword = "correct horse"
+
+// world is credentials as a process, beside a log and a keyring that are served
+// over mTLS as identity serves them.
+type world struct {
+	config    credentials.Config
+	log       *postgres.Log
+	codec     *seal.Codec
+	keyring   *keyring
+	passwords *password.Pool
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	certificates := t.TempDir()
+	if err := certificate.MakeAuthority(certificates, "gateway", "identity", "credentials", "media"); err != nil {
+		t.Fatal(err)
+	}
+	logDatabase := teststack.Database(t, database.Migrations{Schema: "log", Files: postgres.Migrations()})
+	pool, err := database.Open(t.Context(), logDatabase.Runtime, "identity", 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	log, err := postgres.Open(t.Context(), pool, "identity", discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{log: log, keyring: &keyring{keys: make(map[string]seal.Key)}}
+	w.codec = seal.NewCodec(w.keyring, w.keyring, protoregistry.GlobalTypes)
+	w.passwords = password.NewPool(password.Params{MemoryKiB: 8, Time: 1, Parallelism: 1}, 2, 100)
+
+	sets, err := store.Migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := teststack.Database(t, append(sets, database.Migrations{Schema: "read", Part: "projection_", Files: projection.Migrations})...)
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	w.config = credentials.Config{
+		Listen:               "127.0.0.1:0",
+		Certificates:         certificates,
+		IdentityURL:          "https://" + w.serveIdentity(t, certificates),
+		DatabaseURL:          rows.Runtime,
+		DatabaseOwnerURL:     rows.Owner,
+		DatabaseConnections:  8,
+		KeyEncryptionKey:     secret.New(base64.StdEncoding.EncodeToString(key)),
+		TokenIssuer:          "https://muster.example",
+		TokenAudience:        "muster",
+		AccessTokenLifetime:  15 * time.Minute,
+		SessionIdleLifetime:  30 * 24 * time.Hour,
+		SessionTotalLifetime: 90 * 24 * time.Hour,
+		PasswordMemoryKiB:    8,
+		PasswordTime:         1,
+		PasswordParallelism:  1,
+	}
+	return w
+}
+
+// serveIdentity serves log and keyring and gives the address.
+func (w *world) serveIdentity(t *testing.T, certificates string) string {
+	t.Helper()
+	self, err := certificate.Load(certificates, "identity")
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := serve.Interceptors(serve.Config{Logger: discard})
+	mux := http.NewServeMux()
+	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(w.log), options))
+	mux.Handle(keyringv1connect.NewKeyringServiceHandler(w.keyring, options))
+	server, err := serve.New(serve.ServerConfig{Name: "identity", Address: "127.0.0.1:0", Handler: mux, TLS: self.ServerTLS(), Logger: discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inBackground(t, server.Run)
+	inBackground(t, w.log.Run)
+	return server.Addr()
+}
+
+// inBackground runs something until the test ends, or stop is called.
+func inBackground(t *testing.T, run func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return stop
+}
+
+// start starts credentials and waits until it is ready.
+func (w *world) start(t *testing.T) (address string, stop func()) {
+	t.Helper()
+	service, err := credentials.New(t.Context(), w.config, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = inBackground(t, service.Run)
+	select {
+	case <-service.Ready():
+	case <-t.Context().Done():
+		t.Fatal(t.Context().Err())
+	}
+	return service.Addr(), stop
+}
+
+// client speaks to credentials as one of the services.
+func (w *world) client(t *testing.T, as, address string) credentialsv1connect.CredentialsServiceClient {
+	t.Helper()
+	self, err := certificate.Load(w.config.Certificates, as)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := serve.InternalClient(self, "credentials", "https://"+address)
+	t.Cleanup(client.CloseIdleConnections)
+	return credentialsv1connect.NewCredentialsServiceClient(client, "https://"+address, serve.ClientInterceptors())
+}
+
+// register appends what identity appends for a new account.
+func (w *world) register(t *testing.T, name string) (uuid.UUID, *eventlogv1.Position) {
+	t.Helper()
+	id := uuid.New()
+	verifier, err := w.passwords.Hash(t.Context(), secret.New(rightPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id, w.append(t, id, eventstore.NoStream,
+		&eventsv1.UserRegistered{UserId: id.String(), Username: name, Email: name + "@example.org"},
+		&eventsv1.PasswordSet{UserId: id.String(), Verifier: verifier.Reveal()})
+}
+
+func (w *world) append(t *testing.T, id uuid.UUID, expected eventstore.ExpectedVersion, messages ...proto.Message) *eventlogv1.Position {
+	t.Helper()
+	stream := "user-" + id.String()
+	events := make([]eventstore.Event, len(messages))
+	drafts := make([]eventstore.Draft, len(messages))
+	for i, message := range messages {
+		eventID, err := uuid.NewV7()
+		if err != nil {
+			t.Fatal(err)
+		}
+		events[i] = eventstore.Event{ID: eventID, Log: "identity", Stream: stream, OccurredAt: time.Now().UTC()}
+		drafts[i] = eventstore.Draft{Event: &events[i], Message: message}
+	}
+	if err := w.codec.Encode(t.Context(), drafts); err != nil {
+		t.Fatal(err)
+	}
+	appended, err := w.log.Append(t.Context(), eventstore.Append{Stream: stream, Expected: expected, Events: events})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := appended.Position
+	return &eventlogv1.Position{Log: at.Log, Epoch: at.Epoch, Stream: at.Stream, Version: at.Version}
+}
+
+// keyring is identity's, in memory.
+type keyring struct {
+	mu   sync.Mutex
+	keys map[string]seal.Key
+}
+
+var (
+	_ seal.Keys                              = (*keyring)(nil)
+	_ seal.Maker                             = (*keyring)(nil)
+	_ keyringv1connect.KeyringServiceHandler = (*keyring)(nil)
+)
+
+func (k *keyring) Make(_ context.Context, n int) ([]seal.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	made := make([]seal.Key, n)
+	for i := range made {
+		bytes := make([]byte, seal.KeySize)
+		_, _ = rand.Read(bytes) // never fails
+		made[i] = seal.Key{ID: uuid.NewString(), State: seal.Alive, Bytes: seal.NewSecret(bytes)}
+		k.keys[made[i].ID] = made[i]
+	}
+	return made, nil
+}
+
+func (k *keyring) Get(_ context.Context, ids []string) (map[string]seal.Key, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	found := make(map[string]seal.Key, len(ids))
+	for _, id := range ids {
+		found[id] = k.keys[id] // the zero key is unknown
+	}
+	return found, nil
+}
+
+func (k *keyring) GetKeys(ctx context.Context, request *connect.Request[keyringv1.GetKeysRequest]) (*connect.Response[keyringv1.GetKeysResponse], error) {
+	keys, err := k.Get(ctx, request.Msg.GetKeyIds())
+	if err != nil {
+		return nil, err
+	}
+	answer := &keyringv1.GetKeysResponse{}
+	for id, key := range keys {
+		if key.State != seal.Alive {
+			return nil, errors.New("this keyring destroys and forgets nothing")
+		}
+		answer.Keys = append(answer.Keys, &keyringv1.Key{KeyId: id, State: keyringv1.KeyState_KEY_STATE_ALIVE, Key: key.Bytes.Reveal()})
+	}
+	return connect.NewResponse(answer), nil
+}

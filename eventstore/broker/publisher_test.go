@@ -1,0 +1,214 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	amqp "github.com/rabbitmq/amqp091-go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/platform/teststack"
+)
+
+// depth is how many messages are ready in a queue.
+func depth(t testing.TB, channel *amqp.Channel, queue string) int {
+	t.Helper()
+	found, err := channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+	require.NoError(t, err)
+	return found.Messages
+}
+
+func TestEveryEventIsOnceInTheQueueInOrder(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	declared(t, url, users)
+	publisher := NewPublisher(connected(t, url))
+	sent := events(t, 7, window+250) // more than one window
+	require.NoError(t, publisher.PublishBatch(t.Context(), sent))
+	require.NoError(t, publisher.Close())
+	require.ErrorIs(t, publisher.PublishBatch(t.Context(), sent), ErrClosed)
+
+	looking := raw(t, url)
+	require.Equal(t, len(sent), depth(t, looking, users.Queue))
+	deliveries, err := looking.Consume(users.Queue, "", true, false, false, false, nil)
+	require.NoError(t, err)
+	for _, event := range sent {
+		delivery := <-deliveries
+		require.Equal(t, amqp.Persistent, delivery.DeliveryMode)
+		received, err := Marshaler{}.Unmarshal(delivery)
+		require.NoError(t, err)
+		require.Equal(t, event, decode(t, received))
+	}
+}
+
+func TestTheWholeBatchIsSentBeforeAConfirmIsAwaited(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	declared(t, url, users)
+	n, distant := through(t, url)
+	publisher := NewPublisher(connected(t, distant))
+	require.NoError(t, publisher.PublishBatch(t.Context(), events(t, 1, 1)))
+
+	n.silence() // no confirm comes back
+	done := make(chan error, 1)
+	batch := events(t, 3, 500)
+	go func() { done <- publisher.PublishBatch(context.WithoutCancel(t.Context()), batch) }()
+	looking := raw(t, url)
+	eventually(t, "batch is in the queue without a confirm", func() bool { return depth(t, looking, users.Queue) == 501 })
+	require.Empty(t, done)
+	n.hear()
+	require.NoError(t, <-done)
+}
+
+func TestAConfirmThatNeverComesTimesOut(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	declared(t, url, users)
+	n, distant := through(t, url)
+	connection := connected(t, distant)
+	publisher := NewPublisher(connection)
+	publisher.confirmTimeout = 500 * time.Millisecond
+	require.NoError(t, publisher.PublishBatch(t.Context(), events(t, 1, 1)))
+
+	n.silence()
+	release := time.AfterFunc(time.Second, n.hear) // or closing the channel takes as long as it may
+	defer release.Stop()
+	lost := events(t, 1, 1)
+	lost[0].Stream = "role-1" // returned, but too late
+	require.ErrorIs(t, publisher.PublishBatch(t.Context(), lost), ErrNotConfirmed)
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, publisher.PublishBatch(ended, events(t, 1, 1)), context.Canceled)
+	require.NoError(t, publisher.PublishBatch(t.Context(), events(t, 1, 1)))
+}
+
+func TestABrokerThatSaysNothingMoreIsLeftByTheTimeOut(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	n, distant := through(t, url)
+	connection := connected(t, distant)
+	link, _ := connection.state()
+	changed := connection.Changed()
+	n.silence()
+	err := link.within(100*time.Millisecond, func() error {
+		_, err := link.Channel()
+		return err
+	})
+	require.Error(t, err)
+	<-changed
+	n.hear()
+	waitUp(t, connection, true)
+}
+
+func TestWhatHasNoQueueIsReportedAndTheRestArrives(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	publisher := NewPublisher(connected(t, url))
+	sent := events(t, 1, 4)
+	sent[1].Stream, sent[3].Stream = "role-1", "role-1"
+
+	// No queue yet at all: a fresh start, where the forwarder is the first.
+	var unroutable *UnroutableError
+	require.ErrorAs(t, publisher.PublishBatch(t.Context(), sent), &unroutable)
+	require.Len(t, unroutable.IDs, len(sent))
+	require.Equal(t, "identity.user.user_registered", unroutable.RoutingKey)
+
+	declared(t, url, users)
+	require.ErrorAs(t, publisher.PublishBatch(t.Context(), sent), &unroutable)
+	require.Equal(t, []string{sent[1].ID.String(), sent[3].ID.String()}, unroutable.IDs)
+	require.Equal(t, "identity.role.user_registered", unroutable.RoutingKey)
+	require.NoError(t, publisher.PublishBatch(t.Context(), sent[:1]), "the channel is as good as before")
+	require.Equal(t, 3, depth(t, raw(t, url), users.Queue))
+}
+
+func TestARefusedMessageIsAnError(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	breaking := raw(t, url)
+	_, err := breaking.QueueDeclare("full", true, false, false, false, amqp.Table{amqp.QueueMaxLenArg: 1, amqp.QueueOverflowArg: amqp.QueueOverflowRejectPublish})
+	require.NoError(t, err)
+	publisher := NewPublisher(connected(t, url))
+	require.Error(t, publisher.PublishBatch(t.Context(), events(t, 1, 1)), "makes the exchange")
+	require.NoError(t, breaking.QueueBind("full", "#", Exchange, false, nil))
+	require.ErrorIs(t, publisher.PublishBatch(t.Context(), events(t, 1, 10)), ErrNotConfirmed)
+}
+
+func TestPublisherMakesALostExchangeAgain(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	publisher := NewPublisher(connected(t, url))
+	require.Error(t, publisher.PublishBatch(t.Context(), events(t, 1, 1)), "makes the exchange")
+	require.NoError(t, raw(t, url).ExchangeDelete(Exchange, false, false))
+
+	err := publisher.PublishBatch(t.Context(), events(t, 1, 1))
+	require.ErrorIs(t, err, ErrNotConfirmed)
+	var reason *amqp.Error
+	require.ErrorAs(t, err, &reason)
+	require.Equal(t, amqp.NotFound, reason.Code)
+	declared(t, url, users)
+	require.NoError(t, publisher.PublishBatch(t.Context(), events(t, 1, 1)))
+}
+
+func TestConnectionsCutWhilePublishingLoseNothing(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	// A page is some 300 kB, so each of the first connections ends inside one.
+	n, distant := through(t, url, 100_000, 200_000, 400_000, 800_000, 1_000_000)
+	connection := connected(t, distant)
+	subscriber := NewSubscriber(connected(t, url), users)
+	received, err := subscriber.Subscribe(t.Context(), users.Queue)
+	require.NoError(t, err)
+	defer subscriber.Close() //nolint:errcheck // it has no error
+
+	const pages, page = 12, 500
+	sent := events(t, 20, pages*page)
+	var publishing sync.WaitGroup
+	defer publishing.Wait()
+	publishing.Go(func() {
+		publisher := NewPublisher(connection)
+		for i := range pages {
+			publishUntil(t, publisher, sent[i*page:(i+1)*page])
+		}
+	})
+	check := firsts{}
+	for len(check) < 20 || !check.all(pages*page/20) {
+		next := receive(t, received)
+		check.take(t, decode(t, next))
+		next.Ack()
+	}
+	require.Zero(t, n.cutsLeft(), "every cut was made")
+}
+
+// firsts checks that the first deliveries of each stream come in order.
+type firsts map[string]int64
+
+func (f firsts) take(t testing.TB, event eventstore.Event) {
+	t.Helper()
+	require.LessOrEqual(t, event.Version, f[event.Stream]+1, "a version of %s was passed over", event.Stream)
+	f[event.Stream] = max(f[event.Stream], event.Version)
+}
+
+func (f firsts) all(versions int) bool {
+	for _, version := range f {
+		if version < int64(versions) {
+			return false
+		}
+	}
+	return true
+}
+
+func TestPublisherIsWatermills(t *testing.T) {
+	t.Parallel()
+	url := teststack.VirtualHost(t)
+	declared(t, url, users)
+	var publisher message.Publisher = NewPublisher(connected(t, url))
+	require.NoError(t, publisher.Publish("identity.user.any", message.NewMessage("1", nil), message.NewMessage("2", nil)))
+	require.NoError(t, publisher.Close())
+	require.NoError(t, publisher.Close())
+	require.Equal(t, 2, depth(t, raw(t, url), users.Queue))
+}

@@ -1,0 +1,443 @@
+package eventtest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+
+	"github.com/muster-id/muster/eventstore"
+)
+
+// StoreUnderTest is a log that the conformance suite is run on.
+type StoreUnderTest interface {
+	eventstore.Appender
+	eventstore.StreamReader
+	eventstore.LogReader
+}
+
+// RunStore holds a log to what eventstore promises. open gives an empty one.
+func RunStore(t *testing.T, open func(t *testing.T) StoreUnderTest) {
+	for name, rule := range map[string]func(*testing.T, StoreUnderTest){
+		"an event is read as it was appended":                     readAsAppended,
+		"a version is appended once":                              versionOnce,
+		"a version needs its predecessor":                         predecessor,
+		"any version is the next one":                             anyVersion,
+		"all events of an append are appended or none":            allOrNone,
+		"an event id is used once":                                eventIDOnce,
+		"of concurrent appends one wins":                          oneWinner,
+		"a repeated command is answered":                          commandReplayed,
+		"a command with another request is refused":               commandReused,
+		"a refused command is not on record":                      commandOfRefusal,
+		"a name has one holder":                                   nameHeld,
+		"a released name is free":                                 nameReleased,
+		"of concurrent holders of a name one wins":                nameRace,
+		"a stream is read from a version on":                      streamFrom,
+		"a log is read in pages":                                  logPages,
+		"a cursor goes on where it stood":                         cursorResumes,
+		"a cursor of nobody is refused":                           cursorInvalid,
+		"a reader at the head waits":                              headWaits,
+		"any run of appends and reads agrees with a simple model": agreesWithModel,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rule(t, open(t))
+		})
+	}
+}
+
+func newEvents(n int) []eventstore.Event {
+	events := make([]eventstore.Event, n)
+	for i := range events {
+		events[i] = eventstore.Event{
+			ID: uuid.Must(uuid.NewV7()), Type: "test.v1.Happened", SchemaVersion: 1,
+			OccurredAt: time.Date(2026, 2, 3, 4, 5, 6, 7000, time.UTC), Payload: []byte(`{}`),
+		}
+	}
+	return events
+}
+
+func newStream() string { return "thing-" + uuid.NewString() }
+
+func mustAppend(t *testing.T, store StoreUnderTest, a eventstore.Append) eventstore.Appended {
+	t.Helper()
+	appended, err := store.Append(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return appended
+}
+
+func wantRefusal(t *testing.T, store StoreUnderTest, a eventstore.Append, want error) {
+	t.Helper()
+	if _, err := store.Append(t.Context(), a); !errors.Is(err, want) {
+		t.Errorf("append: %v, want %v", err, want)
+	}
+}
+
+func wantVersions(t *testing.T, store StoreUnderTest, stream string, want int) {
+	t.Helper()
+	events, err := store.ReadStream(t.Context(), stream, 1, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, event := range events {
+		if event.Version != int64(i+1) {
+			t.Errorf("version %d in place %d", event.Version, i+1)
+		}
+	}
+	if len(events) != want {
+		t.Errorf("the stream has %d events, want %d", len(events), want)
+	}
+}
+
+func readAll(ctx context.Context, store StoreUnderTest, limit int) ([]eventstore.Event, eventstore.Cursor, error) {
+	var all []eventstore.Event
+	var cursor eventstore.Cursor
+	for {
+		page, err := store.ReadLog(ctx, cursor, limit, 0)
+		if err != nil {
+			return nil, "", err
+		}
+		if len(page.Events) > limit {
+			return nil, "", fmt.Errorf("a page of %d events, asked for %d", len(page.Events), limit)
+		}
+		all = append(all, page.Events...)
+		if cursor = page.Next; page.AtHead {
+			return all, cursor, nil
+		}
+	}
+}
+
+func readAsAppended(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	events := newEvents(2)
+	events[0].Sealed, events[0].KeyID = []byte{0, 255, 1}, uuid.NewString()
+	events[0].MetadataSealed, events[0].MetadataKeyID = []byte{254, 0}, uuid.NewString()
+	events[0].Metadata = eventstore.Metadata{Actor: "user-1", OnBehalfOf: "user-2", RequestID: "r", TraceParent: "00-1", Causation: "c"}
+	appended := mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: events})
+	position := appended.Position
+	if position.Stream != stream || position.Version != 2 || position.Epoch < 1 || position.Log == "" || appended.Replayed {
+		t.Errorf("appended at %+v", appended)
+	}
+	want := make([]eventstore.Event, len(events))
+	for i, event := range events {
+		event.Log, event.Epoch, event.Stream = position.Log, position.Epoch, stream
+		event.Version, event.Shard = int64(i+1), eventstore.ShardOf(stream)
+		want[i] = event
+	}
+	byStream, err := store.ReadStream(t.Context(), stream, 1, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byLog, _, err := readAll(t.Context(), store, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string][]eventstore.Event{"stream": byStream, "log": byLog} {
+		if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("read by %s (-appended +read):\n%s", name, diff)
+		}
+	}
+}
+
+func versionOnce(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(2)})
+	for _, expected := range []eventstore.ExpectedVersion{eventstore.NoStream, 1} {
+		wantRefusal(t, store, eventstore.Append{Stream: stream, Expected: expected, Events: newEvents(1)}, eventstore.ErrWrongVersion)
+	}
+	mustAppend(t, store, eventstore.Append{Stream: stream, Expected: 2, Events: newEvents(1)})
+	wantVersions(t, store, stream, 3)
+}
+
+func predecessor(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	wantRefusal(t, store, eventstore.Append{Stream: stream, Expected: 1, Events: newEvents(1)}, eventstore.ErrWrongVersion)
+	mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(1)})
+	wantRefusal(t, store, eventstore.Append{Stream: stream, Expected: 8, Events: newEvents(1)}, eventstore.ErrWrongVersion)
+	wantVersions(t, store, stream, 1)
+}
+
+func anyVersion(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	for want := int64(1); want <= 3; want++ {
+		appended := mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.AnyVersion, Events: newEvents(1)})
+		if appended.Position.Version != want {
+			t.Errorf("appended as version %d, want %d", appended.Position.Version, want)
+		}
+	}
+}
+
+func allOrNone(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	events := newEvents(3)
+	events[2].ID = events[0].ID
+	wantRefusal(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: events}, eventstore.ErrEventIDUsed)
+	wantVersions(t, store, stream, 0)
+	if _, err := store.Append(t.Context(), eventstore.Append{Stream: stream, Expected: eventstore.NoStream}); err == nil {
+		t.Error("an append without events was accepted")
+	}
+}
+
+func eventIDOnce(t *testing.T, store StoreUnderTest) {
+	events := newEvents(1)
+	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: events})
+	wantRefusal(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: events}, eventstore.ErrEventIDUsed)
+}
+
+// race runs appends at once and gives their errors.
+func race(t *testing.T, store StoreUnderTest, appends []eventstore.Append) []error {
+	t.Helper()
+	errs := make([]error, len(appends))
+	var all sync.WaitGroup
+	for i, a := range appends {
+		all.Go(func() { _, errs[i] = store.Append(t.Context(), a) })
+	}
+	all.Wait()
+	return errs
+}
+
+func oneWinner(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	for version := range eventstore.ExpectedVersion(3) {
+		appends := make([]eventstore.Append, 8)
+		for i := range appends {
+			appends[i] = eventstore.Append{Stream: stream, Expected: version, Events: newEvents(1)}
+		}
+		won := 0
+		for _, err := range race(t, store, appends) {
+			if err == nil {
+				won++
+			} else if !errors.Is(err, eventstore.ErrWrongVersion) {
+				t.Errorf("a loser was told: %v", err)
+			}
+		}
+		if won != 1 {
+			t.Errorf("%d won, want 1", won)
+		}
+	}
+	wantVersions(t, store, stream, 3)
+}
+
+func newCommand() *eventstore.Command {
+	return &eventstore.Command{Caller: "user-1", Method: "Register", Key: uuid.NewString(), Fingerprint: bytes.Repeat([]byte{1}, 32)}
+}
+
+func commandReplayed(t *testing.T, store StoreUnderTest) {
+	stream, command := newStream(), newCommand()
+	first := mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(2), Command: command})
+	// The one who repeats it does not know of the first time and makes new ids.
+	again := mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(2), Command: command})
+	if !again.Replayed || again.Position != first.Position {
+		t.Errorf("answered with %+v, want %+v", again, first.Position)
+	}
+	wantVersions(t, store, stream, 2)
+	if all, _, err := readAll(t.Context(), store, 10); err != nil || len(all) != 2 {
+		t.Errorf("the log has %d events, %v; want 2", len(all), err)
+	}
+}
+
+func commandReused(t *testing.T, store StoreUnderTest) {
+	command := newCommand()
+	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1), Command: command})
+	other := *command
+	other.Fingerprint = bytes.Repeat([]byte{2}, 32)
+	wantRefusal(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1), Command: &other}, eventstore.ErrCommandReused)
+	another := *command
+	another.Caller = "user-2"
+	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1), Command: &another})
+}
+
+func commandOfRefusal(t *testing.T, store StoreUnderTest) {
+	stream, command := newStream(), newCommand()
+	wantRefusal(t, store, eventstore.Append{Stream: stream, Expected: 5, Events: newEvents(1), Command: command}, eventstore.ErrWrongVersion)
+	if appended := mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(1), Command: command}); appended.Replayed {
+		t.Error("a refused command was taken for an executed one")
+	}
+}
+
+func name(kind string, b byte) eventstore.Reservation {
+	return eventstore.Reservation{Kind: kind, Hash: bytes.Repeat([]byte{b}, 32), KeyID: "1"}
+}
+
+func wantReserved(t *testing.T, err error, kind string) {
+	t.Helper()
+	var reserved *eventstore.ReservedError
+	if !errors.As(err, &reserved) || reserved.Kind != kind {
+		t.Errorf("%v, want that the %s is reserved", err, kind)
+	}
+}
+
+func nameHeld(t *testing.T, store StoreUnderTest) {
+	holder, other := newStream(), newStream()
+	mustAppend(t, store, eventstore.Append{
+		Stream: holder, Expected: eventstore.NoStream, Events: newEvents(1),
+		Reserve: []eventstore.Reservation{name("username", 1), name("email", 2)},
+	})
+	for kind, names := range map[string][]eventstore.Reservation{
+		"username": {name("username", 1), name("email", 3)},
+		"email":    {name("username", 2), name("email", 2)},
+	} {
+		_, err := store.Append(t.Context(), eventstore.Append{Stream: other, Expected: eventstore.NoStream, Events: newEvents(1), Reserve: names})
+		wantReserved(t, err, kind)
+	}
+	// Neither the events nor the free one of the two names were taken, and a
+	// stream may reserve again what it holds.
+	mustAppend(t, store, eventstore.Append{
+		Stream: holder, Expected: 1, Events: newEvents(1),
+		Reserve: []eventstore.Reservation{name("username", 1), name("username", 2), name("email", 3)},
+	})
+	wantVersions(t, store, other, 0)
+}
+
+func nameReleased(t *testing.T, store StoreUnderTest) {
+	holder, other := newStream(), newStream()
+	mustAppend(t, store, eventstore.Append{
+		Stream: holder, Expected: eventstore.NoStream, Events: newEvents(1),
+		Reserve: []eventstore.Reservation{name("username", 1), name("email", 1)},
+	})
+	mustAppend(t, store, eventstore.Append{
+		Stream: holder, Expected: 1, Events: newEvents(1),
+		Release: []string{"username"}, Reserve: []eventstore.Reservation{name("username", 2)},
+	})
+	mustAppend(t, store, eventstore.Append{
+		Stream: other, Expected: eventstore.NoStream, Events: newEvents(1), Reserve: []eventstore.Reservation{name("username", 1)},
+	})
+	_, err := store.Append(t.Context(), eventstore.Append{
+		Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1), Reserve: []eventstore.Reservation{name("email", 1)},
+	})
+	wantReserved(t, err, "email")
+}
+
+func nameRace(t *testing.T, store StoreUnderTest) {
+	appends := make([]eventstore.Append, 8)
+	for i := range appends {
+		names := []eventstore.Reservation{name("username", 1), name("email", 1)}
+		if i%2 == 1 { // the other way round: no deadlock
+			names[0], names[1] = names[1], names[0]
+		}
+		appends[i] = eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1), Reserve: names}
+	}
+	won := 0
+	for i, err := range race(t, store, appends) {
+		if err == nil {
+			won++
+			continue
+		}
+		wantReserved(t, err, appends[i].Reserve[0].Kind)
+	}
+	if won != 1 {
+		t.Errorf("%d won, want 1", won)
+	}
+}
+
+func streamFrom(t *testing.T, store StoreUnderTest) {
+	stream := newStream()
+	mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(5)})
+	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1)})
+	for _, tried := range []struct {
+		from        int64
+		limit       int
+		first, last int64
+	}{{1, 2, 1, 2}, {3, 100, 3, 5}, {5, 1, 5, 5}, {6, 10, 0, 0}} {
+		events, err := store.ReadStream(t.Context(), stream, tried.from, tried.limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var first, last int64
+		if len(events) > 0 {
+			first, last = events[0].Version, events[len(events)-1].Version
+		}
+		if first != tried.first || last != tried.last {
+			t.Errorf("from %d at most %d: versions %d to %d, want %d to %d", tried.from, tried.limit, first, last, tried.first, tried.last)
+		}
+	}
+	wantVersions(t, store, newStream(), 0)
+}
+
+func logPages(t *testing.T, store StoreUnderTest) {
+	const streams, each = 5, 4
+	for range streams {
+		mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(each)})
+	}
+	for _, limit := range []int{1, 3, streams * each, 1000} {
+		events, _, err := readAll(t.Context(), store, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(events) != streams*each {
+			t.Errorf("by %d: %d events, want %d", limit, len(events), streams*each)
+		}
+		versions := make(map[string]int64)
+		for _, event := range events {
+			if event.Version != versions[event.Stream]+1 {
+				t.Errorf("by %d: version %d after %d", limit, event.Version, versions[event.Stream])
+			}
+			versions[event.Stream] = event.Version
+		}
+	}
+}
+
+func cursorResumes(t *testing.T, store StoreUnderTest) {
+	empty, head, err := readAll(t.Context(), store, 10)
+	if err != nil || len(empty) != 0 {
+		t.Fatalf("an empty log has %d events, %v", len(empty), err)
+	}
+	for range 3 {
+		stream := newStream()
+		mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(2)})
+		page, err := store.ReadLog(t.Context(), head, 10, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := store.ReadLog(t.Context(), head, 10, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page.Events) != 2 || page.Events[0].Stream != stream || len(again.Events) != 2 {
+			t.Errorf("read %d and again %d events, want the 2 new ones", len(page.Events), len(again.Events))
+		}
+		head = page.Next
+	}
+}
+
+func cursorInvalid(t *testing.T, store StoreUnderTest) {
+	for _, cursor := range []eventstore.Cursor{"x", "AAAA", "not a cursor"} {
+		if _, err := store.ReadLog(t.Context(), cursor, 10, 0); !errors.Is(err, eventstore.ErrCursorInvalid) {
+			t.Errorf("cursor %q: %v, want ErrCursorInvalid", cursor, err)
+		}
+	}
+}
+
+func headWaits(t *testing.T, store StoreUnderTest) {
+	_, head, err := readAll(t.Context(), store, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := store.ReadLog(t.Context(), head, 10, 10*time.Millisecond)
+	if err != nil || len(page.Events) != 0 || !page.AtHead {
+		t.Errorf("%d events, at the head %v, %v; want none, at the head", len(page.Events), page.AtHead, err)
+	}
+	const wait = 20 * time.Second
+	began := time.Now()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		page, err := store.ReadLog(t.Context(), page.Next, 10, wait)
+		if err != nil || len(page.Events) != 1 {
+			t.Errorf("%d events, %v; want the one appended meanwhile", len(page.Events), err)
+		}
+	})
+	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1)})
+	reading.Wait()
+	if took := time.Since(began); took > wait/2 {
+		t.Errorf("it waited %s", took)
+	}
+}

@@ -1,0 +1,272 @@
+package forwarder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/sethvargo/go-retry"
+
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/broker"
+)
+
+const (
+	// reader is the name that the checkpoint and the lead are kept under.
+	reader = "forwarder"
+	// defaultInterval and defaultBatch: see Config.
+	defaultInterval = 100 * time.Millisecond
+	defaultBatch    = 500
+	// saveInterval is how often a cursor is saved that moved without events. One
+	// that is old makes the first tick after a restart larger, nothing else.
+	saveInterval = 10 * time.Second
+	// firstPause and longestPause bound the backoff between two tries, each a
+	// quarter longer or shorter by chance.
+	firstPause   = 100 * time.Millisecond
+	longestPause = 1600 * time.Millisecond
+)
+
+// Leadership is the right to be the one that forwards a log, and what comes
+// with it. Any error of it means that it may be lost.
+type Leadership interface {
+	// Checkpoint is the last cursor saved; empty for none.
+	Checkpoint(ctx context.Context) (eventstore.Cursor, error)
+	// Read gives at most limit events after the cursor, and does not wait.
+	Read(ctx context.Context, after eventstore.Cursor, limit int) (eventstore.Page, error)
+	// Save keeps a cursor, as long as the lead is held.
+	Save(ctx context.Context, cursor eventstore.Cursor) error
+	// Wait returns when there may be events, and after at most that time.
+	Wait(ctx context.Context, atMost time.Duration) error
+	// Close gives the lead away.
+	Close()
+}
+
+// Log is a log that one reader of a name at a time can lead. Lead waits for it.
+type Log[L Leadership] interface {
+	Lead(ctx context.Context, reader string) (L, error)
+}
+
+// Publisher publishes events in order and returns when all of them are stored.
+type Publisher interface {
+	PublishBatch(ctx context.Context, events []eventstore.Event) error
+}
+
+// Config of a forwarder.
+type Config struct {
+	// Publisher takes the events.
+	Publisher Publisher
+	// Logger is told of each change of state, once.
+	Logger *slog.Logger
+	// Interval between two looks at the log when nothing wakes it; 100 ms where 0.
+	Interval time.Duration
+	// Batch is how many events are read and published at once; 500 where 0.
+	Batch int
+}
+
+// Forwarder carries a log to the broker.
+type Forwarder struct {
+	lead         func(context.Context) (Leadership, error)
+	publisher    Publisher
+	logger       *slog.Logger
+	interval     time.Duration
+	batch        int
+	saveInterval time.Duration
+
+	mu    sync.Mutex
+	state state
+}
+
+type state struct {
+	leading   bool
+	forwarded int64
+	oldest    time.Time // of what is read and not confirmed; zero for nothing
+	fault     string    // what was logged last; empty when all is well
+	err       error
+}
+
+// Stats is how a forwarder is doing.
+type Stats struct {
+	// Leading tells whether this process is the one that forwards.
+	Leading bool
+	// Forwarded counts the events that the broker has confirmed since the start.
+	Forwarded int64
+	// Lag is the age of the oldest event that was read and is not confirmed; 0
+	// when there is none.
+	Lag time.Duration
+	// Err is why it does not get on at present; nil when it does.
+	Err error
+}
+
+// New makes a forwarder of a log.
+func New[L Leadership](log Log[L], config Config) *Forwarder {
+	f := &Forwarder{
+		lead: func(ctx context.Context) (Leadership, error) {
+			leadership, err := log.Lead(ctx, reader)
+			if err != nil {
+				return nil, err // not a nil inside an interface
+			}
+			return leadership, nil
+		},
+		publisher:    config.Publisher,
+		logger:       config.Logger,
+		interval:     config.Interval,
+		batch:        config.Batch,
+		saveInterval: saveInterval,
+	}
+	if f.interval == 0 {
+		f.interval = defaultInterval
+	}
+	if f.batch == 0 {
+		f.batch = defaultBatch
+	}
+	return f
+}
+
+// Run forwards until ctx ends, through every fault of the log and the broker.
+// It returns nil.
+func (f *Forwarder) Run(ctx context.Context) error {
+	pause := newBackoff()
+	for {
+		since := time.Now()
+		err := f.follow(ctx)
+		f.set(func(s *state) { s.leading, s.oldest = false, time.Time{} })
+		if ctx.Err() != nil {
+			return nil
+		}
+		f.failed("not forwarding, taking the lead again", err)
+		if time.Since(since) > longestPause {
+			pause = newBackoff()
+		}
+		sleep(ctx, pause)
+	}
+}
+
+// Stats tells how it is doing.
+func (f *Forwarder) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	stats := Stats{Leading: f.state.leading, Forwarded: f.state.forwarded, Err: f.state.err}
+	if !f.state.oldest.IsZero() {
+		stats.Lag = time.Since(f.state.oldest)
+	}
+	return stats
+}
+
+// follow takes the lead and forwards from the checkpoint on until that is lost.
+func (f *Forwarder) follow(ctx context.Context) error {
+	leadership, err := f.lead(ctx)
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	defer leadership.Close()
+	saved, err := leadership.Checkpoint(ctx)
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	f.set(func(s *state) { s.leading = true })
+	cursor, savedAt := saved, time.Now()
+	for {
+		page, err := leadership.Read(ctx, cursor, f.batch)
+		if cursor != "" && (errors.Is(err, eventstore.ErrEpochChanged) || errors.Is(err, eventstore.ErrCursorInvalid)) {
+			f.logger.Warn("the checkpoint is of another time, forwarding from the beginning", "error", err)
+			cursor = ""
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("forward: %w", err)
+		}
+		if len(page.Events) > 0 {
+			if err := f.publish(ctx, page.Events); err != nil {
+				return err
+			}
+		}
+		cursor = page.Next
+		if len(page.Events) > 0 || cursor != saved && time.Since(savedAt) >= f.saveInterval {
+			if err := leadership.Save(ctx, cursor); err != nil {
+				return fmt.Errorf("forward: %w", err)
+			}
+			saved, savedAt = cursor, time.Now()
+		}
+		f.recovered()
+		if page.AtHead {
+			if err := leadership.Wait(ctx, f.interval); err != nil {
+				return fmt.Errorf("forward: %w", err)
+			}
+		}
+	}
+}
+
+// publish tries until every event is confirmed, or ctx ends. The lead and the
+// checkpoint stay as they are meanwhile, and the projections read the log.
+func (f *Forwarder) publish(ctx context.Context, events []eventstore.Event) error {
+	f.set(func(s *state) { s.oldest = events[0].OccurredAt })
+	count := int64(len(events))
+	pause := newBackoff()
+	for {
+		err := f.publisher.PublishBatch(ctx, events)
+		if err == nil {
+			f.set(func(s *state) { s.oldest, s.forwarded = time.Time{}, s.forwarded+count })
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		var unroutable *broker.UnroutableError
+		if errors.As(err, &unroutable) {
+			events = remaining(events, unroutable)
+			f.failed("events have no queue yet, trying again until they have", err)
+		} else {
+			f.failed("events cannot be published, trying again until they can", err)
+		}
+		sleep(ctx, pause)
+	}
+}
+
+// remaining leaves out the events that have arrived, so that a key without a
+// queue does not publish the others over and over.
+func remaining(events []eventstore.Event, unroutable *broker.UnroutableError) []eventstore.Event {
+	return slices.DeleteFunc(slices.Clone(events), func(event eventstore.Event) bool {
+		return !slices.Contains(unroutable.IDs, event.ID.String())
+	})
+}
+
+func (f *Forwarder) set(change func(*state)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change(&f.state)
+}
+
+// failed notes why it does not get on, and logs what was not so before.
+func (f *Forwarder) failed(what string, err error) {
+	var known bool
+	f.set(func(s *state) { known, s.fault, s.err = s.fault == what, what, err })
+	if !known {
+		f.logger.Warn(what, "error", err)
+	}
+}
+
+func (f *Forwarder) recovered() {
+	var failed bool
+	f.set(func(s *state) { failed, s.fault, s.err = s.fault != "", "", nil })
+	if failed {
+		f.logger.Info("forwarding again")
+	}
+}
+
+func newBackoff() retry.Backoff {
+	return retry.WithJitterPercent(25, retry.WithCappedDuration(longestPause, retry.NewExponential(firstPause)))
+}
+
+func sleep(ctx context.Context, backoff retry.Backoff) {
+	pause, _ := backoff.Next() // never ends by itself
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

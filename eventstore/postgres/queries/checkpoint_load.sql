@@ -1,0 +1,1 @@
+SELECT cursor FROM log.forwarder_checkpoint WHERE reader = $1

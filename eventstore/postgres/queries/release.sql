@@ -1,0 +1,1 @@
+DELETE FROM log.reservations WHERE stream_id = $1 AND kind = ANY ($2::text[])

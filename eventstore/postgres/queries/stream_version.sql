@@ -1,0 +1,1 @@
+SELECT coalesce(max(stream_version), 0) FROM log.events WHERE stream_id = $1

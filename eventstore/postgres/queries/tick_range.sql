@@ -1,0 +1,12 @@
+-- The same rows as tick_candidates.sql, found along the offset index, after $3
+-- and up to $4. Rows up to $5 are of former epochs and all belong to the first
+-- tick, which begins at offset 0.
+SELECT "offset", event_id, stream_id, stream_version, shard, type, schema_version, occurred_at,
+       payload, sealed, key_id, metadata, metadata_sealed, metadata_key_id
+FROM log.events
+WHERE "offset" > $3 AND "offset" <= $4
+  AND ("offset" <= $5
+       OR (pg_visible_in_snapshot(transaction_id, $2::pg_snapshot)
+           AND NOT pg_visible_in_snapshot(transaction_id, $1::pg_snapshot)))
+ORDER BY "offset"
+LIMIT $6

@@ -1,0 +1,213 @@
+package postgres
+
+import (
+	"context"
+	_ "embed" // the statements
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/muster-id/muster/eventstore"
+)
+
+const (
+	// pageBytes bounds a page, so that it fits into one message of the log's
+	// service; a single event may be larger.
+	pageBytes = 3 << 20
+	// rangeWindow bounds the rows that one statement looks at along the offset
+	// index, and rangeWindows the statements of one call.
+	rangeWindow  = 50_000
+	rangeWindows = 40
+)
+
+//go:embed queries/tick_begin.sql
+var tickBeginSQL string
+
+//go:embed queries/tick_look.sql
+var tickLookSQL string
+
+//go:embed queries/tick_candidates.sql
+var tickCandidatesSQL string
+
+//go:embed queries/tick_range.sql
+var tickRangeSQL string
+
+// querier is a pool, a connection or a transaction. Ticks are read outside
+// transactions: a snapshot counts its own transaction as visible.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// reader reads a log by ticks. A tick is what became visible between two
+// snapshots, in the order of offsets: a writer of version n + 1 has seen n
+// committed, so inside a stream that is the order of versions.
+type reader struct {
+	log   string
+	epoch int64
+	// start is the last offset of former epochs.
+	start int64
+	// look and candidates are statements; a test breaks them to see itself fail.
+	look, candidates string
+}
+
+func newReader(log string, epoch, start int64) reader {
+	return reader{log: log, epoch: epoch, start: start, look: tickLookSQL, candidates: tickCandidatesSQL}
+}
+
+// page reads the next page after the cursor.
+func (r reader) page(ctx context.Context, db querier, after eventstore.Cursor, limit int) (eventstore.Page, error) {
+	at, err := r.decode(after)
+	if err != nil {
+		return eventstore.Page{}, err
+	}
+	fresh := false
+	var events []eventstore.Event
+	for range rangeWindows {
+		if !at.inTick() {
+			fresh = true
+			if at, err = r.begin(ctx, db, at, limit); err != nil {
+				return eventstore.Page{}, err
+			}
+			if !at.inTick() {
+				break
+			}
+		}
+		if events, at, err = r.fetch(ctx, db, at, limit); err != nil {
+			return eventstore.Page{}, err
+		}
+		if len(events) > 0 {
+			break
+		}
+	}
+	return eventstore.Page{Events: events, Next: r.encode(at), Epoch: r.epoch, AtHead: fresh && !at.inTick()}, nil
+}
+
+// snapshot takes one, with the last offset that it sees.
+func (r reader) snapshot(ctx context.Context, db querier) (snapshot, int64, error) {
+	var standby bool
+	var text string
+	var last int64
+	if err := db.QueryRow(ctx, tickBeginSQL).Scan(&standby, &text, &last); err != nil {
+		return snapshot{}, 0, fmt.Errorf("take a snapshot: %w", err)
+	}
+	if standby {
+		return snapshot{}, 0, ErrNotPrimary
+	}
+	now, err := parseSnapshot(text)
+	return now, last, err
+}
+
+// begin begins the next tick; where there is nothing in it, the place is after it.
+func (r reader) begin(ctx context.Context, db querier, at place, limit int) (place, error) {
+	if at.old.seesNothing() {
+		// Everything is a candidate, so there is nothing to look for.
+		now, last, err := r.snapshot(ctx, db)
+		if err != nil || last == 0 {
+			return place{old: now}, err
+		}
+		return place{old: at.old, new: now, bound: last}, nil
+	}
+	var standby bool
+	var text string
+	var count, first, last int64
+	if err := db.QueryRow(ctx, r.look, at.old.String(), r.start).Scan(&standby, &text, &count, &first, &last); err != nil {
+		return place{}, fmt.Errorf("begin a tick: %w", err)
+	}
+	if standby {
+		return place{}, ErrNotPrimary
+	}
+	now, err := parseSnapshot(text)
+	if err != nil {
+		return place{}, err
+	}
+	if now.xmax < at.old.xmax {
+		// The reader has seen transactions that this server has not: the disk
+		// was set back to an earlier state.
+		return place{}, eventstore.ErrEpochChanged
+	}
+	if count == 0 {
+		return place{old: now}, nil
+	}
+	next := place{old: at.old, new: now, reached: first - 1}
+	// By candidates, each page sorts all that remain; along the offset index, the
+	// tick passes each row between its first and last once.
+	if count > int64(limit) && count*count/int64(2*limit) > last-first {
+		next.bound = last
+	}
+	return next, nil
+}
+
+// fetch reads a page of the present tick.
+func (r reader) fetch(ctx context.Context, db querier, at place, limit int) ([]eventstore.Event, place, error) {
+	end := min(at.bound, at.reached+rangeWindow)
+	var rows pgx.Rows
+	var err error
+	if at.bound > 0 {
+		rows, err = db.Query(ctx, tickRangeSQL, at.old.String(), at.new.String(), at.reached, end, r.start, limit+1)
+	} else {
+		rows, err = db.Query(ctx, r.candidates, at.old.String(), at.new.String(), max(at.reached, r.start), limit+1)
+	}
+	if err != nil {
+		return nil, at, fmt.Errorf("read a tick: %w", err)
+	}
+	defer rows.Close()
+	var events []eventstore.Event
+	size := 0
+	for rows.Next() {
+		offset, event, err := r.scan(rows)
+		if err != nil {
+			return nil, at, fmt.Errorf("read a tick: %w", err)
+		}
+		size += sizeOf(event)
+		if len(events) == limit || (len(events) > 0 && size > pageBytes) {
+			return events, at, nil
+		}
+		events = append(events, event)
+		at.reached = offset
+	}
+	if err := rows.Err(); err != nil {
+		return nil, at, fmt.Errorf("read a tick: %w", err)
+	}
+	if end < at.bound {
+		at.reached = end
+		return events, at, nil
+	}
+	return events, place{old: at.new}, nil
+}
+
+// sizeOf is about what an event takes on the wire.
+func sizeOf(event eventstore.Event) int {
+	const envelope = 400 // ids, type, metadata, times
+	return envelope + len(event.Payload) + len(event.Sealed) + len(event.MetadataSealed)
+}
+
+// scan reads a row in the column order of all the statements that read events.
+func (r reader) scan(row pgx.Row) (offset int64, event eventstore.Event, err error) {
+	var id, key, metadataKey pgtype.UUID
+	var metadata []byte
+	var occurred time.Time
+	err = row.Scan(&offset, &id, &event.Stream, &event.Version, &event.Shard, &event.Type, &event.SchemaVersion, &occurred,
+		&event.Payload, &event.Sealed, &key, &metadata, &event.MetadataSealed, &metadataKey)
+	if err != nil {
+		return 0, event, err
+	}
+	if err := json.Unmarshal(metadata, &event.Metadata); err != nil {
+		return 0, event, fmt.Errorf("read metadata: %w", err)
+	}
+	event.ID, event.Log, event.Epoch = uuid.UUID(id.Bytes), r.log, r.epoch
+	event.OccurredAt = occurred.UTC()
+	event.KeyID, event.MetadataKeyID = keyText(key), keyText(metadataKey)
+	return offset, event, nil
+}
+
+func keyText(key pgtype.UUID) string {
+	if !key.Valid {
+		return ""
+	}
+	return uuid.UUID(key.Bytes).String()
+}

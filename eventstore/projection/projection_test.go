@@ -1,0 +1,465 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"pgregory.net/rapid"
+
+	"github.com/muster-id/muster/eventstore"
+)
+
+func TestTailAloneMakesTheRows(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for i := range 1200 {
+		b.log.append(fmt.Sprintf("user-%d", i%7), counted)
+	}
+	p, stop := b.start(t)
+	ready(t, p)
+	b.want(t)
+	if got := p.Stats(); got.State != Live || got.Applied != 1200 || got.BrokerDelivers || got.LastError != "" {
+		t.Errorf("stats after catching up: %+v", got)
+	}
+	b.log.append("user-3", counted)
+	b.await(t, p, "user-3")
+	b.want(t)
+
+	// A second process goes on where the first left off.
+	stop()
+	var applied atomic.Int64
+	b.projection.before = func(_ context.Context, _ pgx.Tx, events []eventstore.Opened) error {
+		applied.Add(int64(len(events)))
+		return nil
+	}
+	b.log.append("user-4", counted)
+	p, _ = b.start(t)
+	ready(t, p)
+	b.want(t)
+	if applied.Load() != 1 {
+		t.Errorf("%d events applied after the restart, want 1", applied.Load())
+	}
+}
+
+func TestEventsOfUnhandledTypesAreAppliedWithoutBeingOpened(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.log.append("user-1", counted)
+	b.log.append("user-1", ignored)
+	b.log.append("user-2", ignored)
+	p, _ := b.start(t)
+	b.await(t, p, "user-1", "user-2")
+	b.log.append("user-1", counted)
+	b.await(t, p, "user-1")
+	b.want(t)
+}
+
+func TestSilentBrokerCostsAtMostASecond(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	p, _ := b.start(t)
+	ready(t, p)
+	for range 3 {
+		began := time.Now()
+		b.log.append("user-1", counted)
+		b.await(t, p, "user-1")
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("applied after %v, want at most a second", took)
+		}
+	}
+	b.want(t)
+}
+
+// brokered has a broker that delivers, and a tail that is let see nothing new.
+func brokered(t *testing.T) (*bench, *Projector, func()) {
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	b.log.shown = 0
+	p, stop := b.start(t)
+	ready(t, p)
+	return b, p, stop
+}
+
+func TestBrokerAloneMakesTheRows(t *testing.T) {
+	t.Parallel()
+	b, p, stop := brokered(t)
+	for i := range 2000 {
+		b.broker.deliver(b.log.append(fmt.Sprintf("user-%d", i%5), counted))
+	}
+	b.await(t, p, "user-0", "user-1", "user-2", "user-3", "user-4")
+	b.want(t)
+	stop()
+	if b.log.gaps != 0 {
+		t.Errorf("%d reads for gaps, though nothing was missing", b.log.gaps)
+	}
+}
+
+func TestGapIsFilledFromTheLog(t *testing.T) {
+	t.Parallel()
+	b, p, _ := brokered(t)
+	b.log.append("user-1", counted)
+	b.log.append("user-1", ignored)
+	b.broker.deliver(b.log.append("user-1", counted))
+	b.await(t, p, "user-1")
+	b.want(t)
+}
+
+func TestGapWiderThanATransactionIsFilledInSeveral(t *testing.T) {
+	t.Parallel()
+	b, p, stop := brokered(t)
+	largest := 0
+	b.projection.before = func(_ context.Context, _ pgx.Tx, events []eventstore.Opened) error {
+		largest = max(largest, len(events))
+		return nil
+	}
+	for range 2*gapLimit + 10 {
+		b.log.append("user-1", counted)
+	}
+	b.broker.deliver(b.log.append("user-2", counted), b.log.append("user-1", counted))
+	b.await(t, p, "user-1", "user-2")
+	b.want(t)
+	stop()
+	if largest > gapLimit+2 {
+		t.Errorf("%d events in one transaction", largest)
+	}
+}
+
+func TestMessageOfAnOlderEpochIsDropped(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	b.log.epoch = 2
+	b.log.shown = 0
+	p, _ := b.start(t)
+	ready(t, p)
+	lost := b.log.append("user-1", counted) // was in the log before it was restored
+	lost.Epoch = 1
+	lost.Payload = []byte("lost")
+	b.broker.deliver(lost, b.log.append("user-2", counted))
+	b.await(t, p, "user-2")
+	if rows := b.projection.rows(t, b.pool); len(rows) != 1 {
+		t.Errorf("rows of %d streams, want that of user-2 only", len(rows))
+	}
+	b.log.set(func(l *fakeLog) { l.shown = -1 })
+	b.await(t, p, "user-1")
+	b.want(t)
+}
+
+func TestMessageThatIsNoEventIsDroppedAndDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	b, p, stop := brokered(t)
+	foreign := b.log.append("user-1", counted)
+	foreign.Log = "media"
+	b.broker.queue <- []byte("{")
+	b.broker.deliver(foreign, b.log.append("user-1", counted))
+	b.await(t, p, "user-1")
+	b.want(t)
+	if got := p.Stats().Dropped; got != 2 {
+		t.Errorf("%d messages dropped, want 2", got)
+	}
+	stop()
+	if left := len(b.broker.unacked()); left != 0 {
+		t.Errorf("%d messages without an answer", left)
+	}
+	if b.broker.refused != 2 {
+		t.Errorf("%d messages were refused, want 2", b.broker.refused)
+	}
+}
+
+func TestRedeliveryAfterTheCommitDoesNothingTwice(t *testing.T) {
+	t.Parallel()
+	b, p, stop := brokered(t)
+	b.broker.deaf = true // as if each process were killed between commit and acknowledgement
+	for i := range 50 {
+		b.broker.deliver(b.log.append(fmt.Sprintf("user-%d", i%3), counted))
+	}
+	b.await(t, p, "user-0", "user-1", "user-2")
+	for range 2 {
+		stop()
+		p, stop = b.start(t)
+		b.broker.deliver(b.log.append("user-0", counted)) // comes behind what is delivered again
+		b.await(t, p, "user-0")
+	}
+	b.want(t)
+}
+
+func TestFailingApplyIsRetriedNotSkippedNotAcknowledged(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	b.log.shown = 0
+	var broken atomic.Bool
+	broken.Store(true)
+	tried := make(chan struct{}, 100)
+	b.projection.before = func(context.Context, pgx.Tx, []eventstore.Opened) error {
+		tried <- struct{}{}
+		if broken.Load() {
+			return errors.New("the row is not to be had")
+		}
+		return nil
+	}
+	p, stop := b.start(t)
+	ready(t, p)
+	b.broker.deliver(b.log.append("user-1", counted))
+	b.lines.next(t, "the row is not to be had")
+	for range 2 {
+		<-tried
+	}
+	if got := p.Stats(); got.State != Failing || !strings.Contains(got.LastError, "not to be had") || got.Applied != 0 {
+		t.Errorf("stats while it fails: %+v", got)
+	}
+	stop()
+	if left := b.broker.unacked(); len(left) != 1 {
+		t.Fatalf("%d messages left at the broker, want 1", len(left))
+	} else {
+		b.broker.queue <- left[0]
+	}
+
+	p, _ = b.start(t)
+	b.lines.next(t, "the row is not to be had")
+	<-tried
+	broken.Store(false)
+	b.await(t, p, "user-1")
+	b.want(t)
+	if line := b.lines.next(t, "projection "); !strings.HasPrefix(line, "projection goes on") {
+		t.Errorf("second line while it failed in the same way: %s", line)
+	}
+	if got := p.Stats(); got.State != Live && got.State != CatchingUp || got.LastError != "" {
+		t.Errorf("stats after it recovered: %+v", got)
+	}
+}
+
+func TestConnectionLostInTheMiddleOfABatch(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	var once atomic.Bool
+	b.projection.before = func(ctx context.Context, tx pgx.Tx, _ []eventstore.Opened) error {
+		if once.CompareAndSwap(false, true) {
+			return tx.Conn().Close(ctx)
+		}
+		return nil
+	}
+	for range 10 {
+		b.log.append("user-1", counted)
+	}
+	p, _ := b.start(t)
+	b.await(t, p, "user-1")
+	b.want(t)
+}
+
+func TestCancelledInTheMiddleOfABatch(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	entered := make(chan struct{})
+	b.projection.before = func(ctx context.Context, _ pgx.Tx, _ []eventstore.Opened) error {
+		close(entered)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	for range 10 {
+		b.log.append("user-1", counted)
+	}
+	_, stop := b.start(t)
+	<-entered
+	stop()
+	if rows := b.projection.rows(t, b.pool); len(rows) != 0 {
+		t.Errorf("rows after a batch that did not commit: %v", rows)
+	}
+	b.projection.before = nil
+	p, _ := b.start(t)
+	b.await(t, p, "user-1")
+	b.want(t)
+}
+
+func TestTwoProcessesShareOneProjection(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	first, _ := b.start(t)
+	second, _ := b.start(t)
+	streams := make([]string, 20)
+	for i := range streams {
+		streams[i] = fmt.Sprintf("user-%d", i)
+	}
+	for i := range 3000 {
+		event := b.log.append(streams[rand.IntN(len(streams))], []string{counted, counted, ignored}[i%3])
+		if i%2 == 0 {
+			b.broker.deliver(event)
+		}
+	}
+	heads := make([]string, 0, len(streams))
+	for stream := range fold(b.log.all()) {
+		heads = append(heads, stream)
+	}
+	b.await(t, first, heads...)
+	b.await(t, second, heads...)
+	b.want(t)
+	if total := first.Stats().Applied + second.Stats().Applied; total != 3000 {
+		t.Errorf("%d events applied by the two together, want 3000", total)
+	}
+}
+
+func TestLogAwayIsNoFaultWhileTheBrokerDelivers(t *testing.T) {
+	t.Parallel()
+	b, p, stop := brokered(t)
+	b.broker.deliver(b.log.append("user-1", counted))
+	b.await(t, p, "user-1")
+	stop()
+	b.log.set(func(l *fakeLog) { l.away = errors.New("no route to the log") })
+	p, _ = b.start(t)
+	b.lines.next(t, "no route to the log")
+	b.broker.deliver(b.log.append("user-1", counted))
+	b.await(t, p, "user-1")
+	b.want(t)
+	b.log.set(func(l *fakeLog) { l.away, l.shown = nil, -1 })
+	ready(t, p)
+	b.want(t)
+}
+
+func TestNewEpochStopsTheProjectionWithoutACrash(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	b.log.append("user-1", counted)
+	p, _ := b.start(t)
+	ready(t, p)
+	before := b.projection.rows(t, b.pool)
+
+	b.log.set(func(l *fakeLog) { l.epoch = 2 })
+	b.broker.deliver(b.log.append("user-1", counted))
+	if line := b.lines.next(t, "epoch 2"); !strings.Contains(line, "the log entered epoch 2; the projection has to be rebuilt") {
+		t.Errorf("logged: %s", line)
+	}
+	if got := p.Stats(); got.State != RebuildNeeded || !strings.Contains(got.LastError, "rebuilt") {
+		t.Errorf("stats in a new epoch: %+v", got)
+	}
+	if err := p.Await(t.Context(), b.log.position("user-1")); !errors.Is(err, eventstore.ErrEpochChanged) {
+		t.Errorf("await a position of the new epoch: %v", err)
+	}
+	if after := b.projection.rows(t, b.pool); after["user-1"] != before["user-1"] {
+		t.Errorf("row changed from %+v to %+v", before["user-1"], after["user-1"])
+	}
+}
+
+func TestTailFindsTheNewEpochWithoutABroker(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.log.append("user-1", counted)
+	p, _ := b.start(t)
+	ready(t, p)
+	b.log.set(func(l *fakeLog) { l.epoch = 2 })
+	b.lines.next(t, "the log entered epoch 2; the projection has to be rebuilt")
+	if got := p.Stats().State; got != RebuildNeeded {
+		t.Errorf("state %q, want %q", got, RebuildNeeded)
+	}
+}
+
+func TestBatchGoesIntoTheGenerationThatServes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.log.append("user-1", counted)
+	p, _ := b.start(t)
+	ready(t, p)
+	// The swap, as a rebuild will do it; the new generation is empty.
+	if _, err := b.pool.Exec(t.Context(), `UPDATE read.projections SET generation = 2 WHERE name = $1`, b.projection.name); err != nil {
+		t.Fatal(err)
+	}
+	b.log.append("user-1", counted)
+	b.await(t, p, "user-1")
+	var events int64
+	if err := b.pool.QueryRow(t.Context(), `SELECT events FROM read.tallies WHERE generation = 2 AND stream_id = 'user-1'`).Scan(&events); err != nil {
+		t.Fatal(err)
+	}
+	if rows := b.projection.rows(t, b.pool); events != 2 || rows["user-1"].Events != 1 {
+		t.Errorf("generation 2 has %d events, generation 1 has %d; want 2 and 1", events, rows["user-1"].Events)
+	}
+}
+
+func TestSwapWaitsForTheBatchInFlight(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	inside, leave := make(chan struct{}), make(chan struct{})
+	b.projection.before = func(context.Context, pgx.Tx, []eventstore.Opened) error {
+		close(inside)
+		<-leave
+		return nil
+	}
+	b.log.append("user-1", counted)
+	p, _ := b.start(t)
+	<-inside
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(context.Background()) //nolint:errcheck // read only
+	var generation int64
+	err = tx.QueryRow(t.Context(), `SELECT generation FROM read.projections WHERE name = $1 FOR UPDATE NOWAIT`, b.projection.name).Scan(&generation)
+	if err == nil || !strings.Contains(err.Error(), "55P03") {
+		t.Errorf("the pointer row could be taken while a batch was in flight: %v", err)
+	}
+	close(leave)
+	ready(t, p)
+}
+
+// Whatever the broker does with the messages, and whenever a process ends, the
+// rows are a plain fold of the log.
+func TestRowsAreAFoldOfTheLog(t *testing.T) {
+	t.Parallel()
+	shared := newBench(t)
+	var run atomic.Int64
+	rapid.Check(t, func(t *rapid.T) {
+		b := &bench{
+			pool: shared.pool, log: newFakeLog(), broker: newFakeBroker(), lines: newLogLines(),
+			projection: &tallies{name: fmt.Sprintf("tallies-%d", run.Add(1))},
+		}
+		b.broker.deaf = rapid.Bool().Draw(t, "deaf")
+		streams := rapid.SliceOfN(rapid.IntRange(0, 4), 1, 60).Draw(t, "streams")
+		for _, stream := range streams {
+			b.log.append(fmt.Sprintf("user-%d", stream), rapid.SampledFrom([]string{counted, counted, ignored}).Draw(t, "type"))
+		}
+		// The tail sees a part only, and that out of order and twice, until the end.
+		b.log.shown = rapid.IntRange(0, len(streams)).Draw(t, "shown")
+		messages := rapid.SliceOfN(rapid.IntRange(0, len(streams)-1), 0, 2*len(streams)).Draw(t, "messages")
+		restarts := rapid.SliceOfN(rapid.IntRange(0, len(messages)), 0, 2).Draw(t, "restarts")
+		backwards := rapid.Bool().Draw(t, "backwards")
+		b.log.mangle = func(events []eventstore.Event) []eventstore.Event {
+			if backwards {
+				slices.Reverse(events)
+			}
+			return append(events, events...)
+		}
+
+		p, stop := b.start(t)
+		all, delivered := b.log.all(), make(map[string]int64)
+		for i, message := range messages {
+			if slices.Contains(restarts, i) {
+				stop()
+				p, stop = b.start(t)
+			}
+			b.broker.deliver(all[message])
+			delivered[all[message].Stream] = max(delivered[all[message].Stream], all[message].Version)
+		}
+		if rapid.Bool().Draw(t, "brokerFirst") {
+			for stream, version := range delivered {
+				if err := p.Await(t.Context(), eventstore.Position{Log: "test", Epoch: 1, Stream: stream, Version: version}); err != nil {
+					t.Fatalf("%v; %+v", err, p.Stats())
+				}
+			}
+		}
+		b.log.set(func(l *fakeLog) { l.shown = -1 })
+		for stream := range b.log.heads {
+			b.await(t, p, stream)
+		}
+		stop()
+		b.want(t)
+	})
+}

@@ -1,0 +1,1 @@
+SELECT generation, epoch FROM read.projections WHERE name = $1 FOR SHARE

@@ -1,0 +1,148 @@
+package projection
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// State of a projection in one word.
+type State string
+
+// The states.
+const (
+	// CatchingUp: the rows are older than the log was at the start.
+	CatchingUp State = "catching up"
+	// Live: what is appended is applied at once.
+	Live State = "live"
+	// Failing: a batch cannot be applied and is tried again.
+	Failing State = "failing"
+	// RebuildNeeded: the log has entered a new epoch; nothing is applied until
+	// the rows are made anew.
+	RebuildNeeded State = "rebuild needed"
+)
+
+// Stats is how a projection is, for health and metrics.
+type Stats struct {
+	// State in one word.
+	State State
+	// Applied counts the events that this process has applied, those of types
+	// that the projection does not handle included.
+	Applied int64
+	// Dropped counts the broker's messages that were no events of this log.
+	Dropped int64
+	// Lag of the last event applied, from its command to the rows.
+	Lag time.Duration
+	// LastError is what fails at present; empty when nothing does.
+	LastError string
+	// BrokerDelivers is true while the broker brings events in time, so that
+	// the tail only looks after it. It is false until the broker has shown it.
+	BrokerDelivers bool
+}
+
+// part is what can fail by itself.
+type part int
+
+const (
+	partApply part = iota
+	partLog
+	partBroker
+	parts
+)
+
+// String names the part in log lines.
+func (p part) String() string { return [parts]string{"apply", "log", "broker"}[p] }
+
+// epochError stops the projection: its rows may be ahead of a restored log.
+type epochError struct {
+	// entered is the log's epoch.
+	entered int64
+}
+
+// Error says what has to be done.
+func (e *epochError) Error() string {
+	return fmt.Sprintf("the log entered epoch %d; the projection has to be rebuilt", e.entered)
+}
+
+// status gathers what the parts report.
+type status struct {
+	logger *slog.Logger
+
+	mu       sync.Mutex
+	now      Stats // but State and LastError
+	failures [parts]error
+	caughtUp bool
+}
+
+// report says how a part is, nil for well. A line is logged when that changes.
+func (s *status) report(of part, err error) {
+	s.mu.Lock()
+	before := s.failures[of]
+	s.failures[of] = err
+	s.mu.Unlock()
+	switch {
+	case err != nil && (before == nil || before.Error() != err.Error()):
+		s.logger.Error("projection is held up", "part", of.String(), "error", err)
+	case err == nil && before != nil:
+		s.logger.Info("projection goes on", "part", of.String())
+	}
+}
+
+// applied counts events whose rows are committed, the newest of them this old.
+func (s *status) applied(events int, lag time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Applied += int64(events)
+	s.now.Lag = lag
+}
+
+// dropped counts a message that was no event of this log.
+func (s *status) dropped() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Dropped++
+}
+
+// brokerDelivers says whether the tail leaves the work to the broker.
+func (s *status) brokerDelivers(delivers bool) {
+	s.mu.Lock()
+	before := s.now.BrokerDelivers
+	s.now.BrokerDelivers = delivers
+	s.mu.Unlock()
+	if before != delivers {
+		s.logger.Info("tail of the log changes its pace", "brokerDelivers", delivers)
+	}
+}
+
+// reachedHead ends the catching up.
+func (s *status) reachedHead() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caughtUp = true
+}
+
+func (s *status) stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats := s.now
+	for _, failure := range s.failures {
+		if failure != nil {
+			stats.LastError = failure.Error()
+			break
+		}
+	}
+	var epoch *epochError
+	switch {
+	case errors.As(s.failures[partApply], &epoch):
+		stats.State = RebuildNeeded
+	case s.failures[partApply] != nil:
+		stats.State = Failing
+	case s.caughtUp:
+		stats.State = Live
+	default:
+		stats.State = CatchingUp
+	}
+	return stats
+}

@@ -1,0 +1,183 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/muster-id/muster/eventstore"
+)
+
+// paced is a tail in a bubble of false time, over a log whose events it finds
+// late or not as the test says.
+type paced struct {
+	log    *fakeLog
+	polls  int
+	waits  time.Duration
+	late   bool
+	broker time.Time
+	events []eventstore.Event
+	status *status
+}
+
+func (p *paced) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+	p.polls++
+	p.waits = wait
+	return p.log.ReadLog(ctx, after, limit, wait)
+}
+
+// begin starts the tail; it ends with the bubble's context.
+func (p *paced) begin(ctx context.Context) *tail {
+	p.log = newFakeLog()
+	p.status = &status{logger: slog.New(slog.DiscardHandler)}
+	tail := &tail{
+		log:    "test",
+		source: p,
+		load:   func(context.Context) (eventstore.Cursor, error) { return "", nil },
+		submit: func(_ context.Context, page eventstore.Page) (bool, error) {
+			p.events = append(p.events, page.Events...)
+			return p.late && len(page.Events) > 0, nil
+		},
+		brokerInTime: func() time.Time { return p.broker },
+		status:       p.status,
+		caughtUp:     make(chan struct{}),
+	}
+	go tail.run(ctx)
+	return tail
+}
+
+// pass lets time go by. Inside the bubble this takes none.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+func bubble(t *testing.T, test func(t *testing.T, ctx context.Context)) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer synctest.Wait()
+		defer cancel()
+		test(t, ctx)
+	})
+}
+
+func TestTailOnlyLooksAfterABrokerThatDelivers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		p := &paced{}
+		tail := p.begin(ctx)
+		pass(3 * time.Second)
+		<-tail.caughtUp
+		p.broker = time.Now() // brought one in time
+		p.log.append("user-1", counted)
+		pass(0)
+		if !p.status.stats().BrokerDelivers {
+			t.Fatal("a broker that delivers is not trusted")
+		}
+		p.polls = 0
+		pass(time.Minute)
+		if p.polls != 120 || p.waits != 0 {
+			t.Errorf("%d looks in a minute, each waiting %v; want 120 that do not wait", p.polls, p.waits)
+		}
+	})
+}
+
+func TestTailGoesAtTheHeadsPaceOnceAnEventIsLate(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		p := &paced{}
+		p.begin(ctx)
+		pass(3 * time.Second)
+		p.broker = time.Now()
+		p.log.append("user-1", counted)
+		pass(0)
+
+		p.late = true // the broker falls silent
+		p.log.append("user-1", counted)
+		pass(lookInterval)
+		if p.status.stats().BrokerDelivers || len(p.events) != 2 {
+			t.Fatalf("after a late event: %+v, %d events", p.status.stats(), len(p.events))
+		}
+		p.polls = 0
+		pass(time.Minute)
+		if p.polls != 12 || p.waits != headWait {
+			t.Errorf("%d reads in a quiet minute, each waiting %v; want 12 of %v", p.polls, p.waits, headWait)
+		}
+		for i := range 10 {
+			p.log.append("user-1", counted)
+			pass(0)
+			if len(p.events) != 3+i {
+				t.Fatalf("event %d is not read as soon as it is there", i)
+			}
+		}
+
+		// It delivers again, and is trusted after a calm while, not before.
+		p.late, p.broker = false, time.Now().Add(time.Millisecond)
+		pass(calm - 100*time.Millisecond)
+		p.log.append("user-1", counted)
+		pass(0)
+		if p.status.stats().BrokerDelivers {
+			t.Error("trusted again at once")
+		}
+		pass(100 * time.Millisecond)
+		p.log.append("user-1", counted)
+		pass(0)
+		if !p.status.stats().BrokerDelivers {
+			t.Error("not trusted again")
+		}
+	})
+}
+
+func TestSilenceIsNoProofThatTheBrokerDelivers(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		p := &paced{}
+		p.begin(ctx)
+		pass(time.Hour)
+		if p.status.stats().BrokerDelivers || p.waits != headWait {
+			t.Errorf("trusted without a message: %+v, waiting %v", p.status.stats(), p.waits)
+		}
+	})
+}
+
+func TestTailComesBackWithBackoffWhenTheLogWasAway(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		p := &paced{}
+		p.begin(ctx)
+		pass(time.Second)
+		p.log.set(func(l *fakeLog) { l.away = errors.New("no route to the log") })
+		p.polls = 0
+		pass(10 * time.Minute)
+		// At the longest pause, less jitter, 60 to 120 times; a few more to get there.
+		if p.polls < 55 || p.polls > 135 {
+			t.Errorf("%d reads in ten minutes without a log", p.polls)
+		}
+		if got := p.status.stats().LastError; got == "" {
+			t.Error("stats do not tell that the log is away")
+		}
+		p.log.set(func(l *fakeLog) { l.away = nil })
+		p.log.append("user-1", counted)
+		pass(longestPause)
+		if len(p.events) != 1 || p.status.stats().LastError != "" {
+			t.Errorf("%d events after the log came back; %+v", len(p.events), p.status.stats())
+		}
+	})
+}
+
+func TestTailOfAnotherLogIsRefused(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		p := &paced{}
+		p.begin(ctx)
+		p.log.name = "media"
+		p.log.append("user-1", counted)
+		pass(time.Minute)
+		if len(p.events) != 0 || p.status.stats().LastError == "" {
+			t.Errorf("%d events of another log taken; %+v", len(p.events), p.status.stats())
+		}
+	})
+}

@@ -1,0 +1,85 @@
+package seal
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+
+	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+)
+
+const (
+	// remoteBatch is the most that one call may ask for; see GetKeysRequest.
+	remoteBatch = 5000
+	// remoteTimeout is for one call.
+	remoteTimeout = 5 * time.Second
+)
+
+type remote struct {
+	client keyringv1connect.KeyringServiceClient
+}
+
+// RemoteKeys asks the keyring over its RPC, 5000 keys and 5 seconds a call.
+func RemoteKeys(client keyringv1connect.KeyringServiceClient) Keys { return &remote{client} }
+
+// Get asks for keys. An id that is no UUID, or one in another spelling than the
+// keyring's, is Unknown: the keyring would refuse the call, and one bad event
+// must not keep others closed.
+func (r *remote) Get(ctx context.Context, ids []string) (map[string]Key, error) {
+	keys := make(map[string]Key, len(ids))
+	wanted := make([]string, 0, len(ids))
+	for _, id := range ids {
+		if _, done := keys[id]; done {
+			continue
+		}
+		keys[id] = Key{ID: id}
+		if parsed, err := uuid.Parse(id); err == nil && parsed.String() == id {
+			wanted = append(wanted, id)
+		}
+	}
+	for len(wanted) > 0 {
+		batch := wanted[:min(len(wanted), remoteBatch)]
+		wanted = wanted[len(batch):]
+		if err := r.ask(ctx, batch, keys); err != nil {
+			return nil, fmt.Errorf("ask the keyring: %w", err)
+		}
+	}
+	return keys, nil
+}
+
+func (r *remote) ask(ctx context.Context, ids []string, into map[string]Key) error {
+	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
+	defer cancel()
+	answer, err := r.client.GetKeys(ctx, connect.NewRequest(&keyringv1.GetKeysRequest{KeyIds: ids}))
+	if err != nil {
+		return err
+	}
+	missing := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		missing[id] = true
+	}
+	for _, key := range answer.Msg.GetKeys() {
+		if !missing[key.GetKeyId()] {
+			return fmt.Errorf("it answered for %s, which was not asked for", key.GetKeyId())
+		}
+		delete(missing, key.GetKeyId())
+		switch key.GetState() {
+		case keyringv1.KeyState_KEY_STATE_ALIVE:
+			into[key.GetKeyId()] = Key{ID: key.GetKeyId(), State: Alive, Bytes: NewSecret(key.GetKey())}
+		case keyringv1.KeyState_KEY_STATE_DESTROYED:
+			into[key.GetKeyId()] = Key{ID: key.GetKeyId(), State: Destroyed}
+		case keyringv1.KeyState_KEY_STATE_UNKNOWN:
+		default:
+			return fmt.Errorf("it answered for %s with a state that this program does not know", key.GetKeyId())
+		}
+	}
+	// Silence about a key is a fault of the answer, not of the key.
+	if len(missing) > 0 {
+		return fmt.Errorf("it left %d keys unanswered", len(missing))
+	}
+	return nil
+}

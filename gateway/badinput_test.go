@@ -1,0 +1,270 @@
+package gateway
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster-id/muster/platform/token"
+	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
+	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
+)
+
+func pendingPassword(_ *token.SignerConfig, c *token.Claims) { c.PasswordChangePending = true }
+
+func TestBadBodies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	const (
+		invalid  = musterv1.Reason_REASON_INVALID_ARGUMENT
+		unknown  = musterv1.Reason_REASON_UNKNOWN_FIELD
+		tooLarge = musterv1.Reason_REASON_BODY_TOO_LARGE
+	)
+	big := `{"login":"` + strings.Repeat("a", 1<<20) + `","password":"x"}`
+	for name, c := range map[string]struct {
+		procedure string
+		body      string
+		headers   []string
+		status    int
+		reason    musterv1.Reason
+		field     string
+	}{
+		"unknown field":           {login, `{"login":"ada","pasword":"x"}`, nil, 400, unknown, "pasword"},
+		"unknown field, charset":  {login, `{"login":"ada","pasword":"x"}`, []string{"Content-Type", "application/json; charset=utf-8"}, 400, unknown, "pasword"},
+		"wrong type":              {login, `{"login":"ada","password":5}`, nil, 400, invalid, "password"},
+		"field twice":             {login, `{"login":"ada","login":"eve","password":"x"}`, nil, 400, invalid, ""},
+		"no JSON":                 {login, `login=ada`, nil, 400, invalid, ""},
+		"empty":                   {login, ``, nil, 400, invalid, ""},
+		"depth bomb":              {login, strings.Repeat(`{"login":`, 20000), nil, 400, invalid, ""},
+		"over the limit":          {login, big, nil, 413, tooLarge, ""},
+		"far over the limit":      {login, strings.Repeat(" ", 4<<20) + `{}`, nil, 413, tooLarge, ""},
+		"over the limit, packed":  {login, pack(t, []byte(big)), []string{"Content-Encoding", "gzip"}, 413, tooLarge, ""},
+		"a bomb":                  {login, pack(t, make([]byte, 64<<20)), []string{"Content-Encoding", "gzip"}, 413, tooLarge, ""},
+		"not packed at all":       {login, adaLogin, []string{"Content-Encoding", "gzip"}, 400, invalid, ""},
+		"a rule: too short":       {register, `{"username":"ada","email":"ada@example.com","password":"short"}`, nil, 400, invalid, "password"},
+		"a rule: in camel case":   {register, `{"username":"ada","email":"ada@example.com","password":"correct horse","firstName":"` + strings.Repeat("a", 101) + `"}`, nil, 400, invalid, "firstName"},
+		"a rule: no such choice":  {login, `{"login":"ada","password":"x","refreshDelivery":7}`, nil, 400, invalid, "refreshDelivery"},
+		"a rule: missing":         {login, `{}`, nil, 400, invalid, "login"},
+		"an unknown content type": {login, `login=ada`, []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, invalid, ""},
+		"an unknown time-out":     {login, adaLogin, []string{"Connect-Timeout-Ms", "soon"}, 400, invalid, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.post(c.procedure, c.body, c.headers...).refused(t, c.status, c.reason, c.field)
+		})
+	}
+}
+
+func pack(t *testing.T, body []byte) string {
+	t.Helper()
+	var packed bytes.Buffer
+	out := gzip.NewWriter(&packed)
+	if _, err := out.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return packed.String()
+}
+
+func TestAPackedBodyWithinTheLimitIsRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.post(login, pack(t, []byte(adaLogin)), "Content-Encoding", "gzip").ok(t)
+}
+
+func TestABodyOfUnknownLengthIsBoundedToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.base+login,
+		io.MultiReader(strings.NewReader(`{"login":"`), strings.NewReader(strings.Repeat("a", 3<<20))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	w.do(request).refused(t, http.StatusRequestEntityTooLarge, musterv1.Reason_REASON_BODY_TOO_LARGE, "")
+}
+
+func TestBinaryToleratesFieldsOfNewerClients(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	body, err := proto.Marshal(&musterv1.LoginRequest{Login: "ada", Password: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	body = protowire.AppendString(protowire.AppendTag(body, 4711, protowire.BytesType), "from a newer client")
+	w.post(login, string(body), "Content-Type", "application/proto").ok(t)
+	w.post(login, string(body[:len(body)-3]), "Content-Type", "application/proto").
+		refused(t, http.StatusBadRequest, musterv1.Reason_REASON_INVALID_ARGUMENT, "")
+}
+
+func TestBadAccessTokens(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.identity.getProfile = func(context.Context, *identityv1.GetProfileRequest) (*identityv1.GetProfileResponse, error) {
+		t.Error("identity was asked")
+		return &identityv1.GetProfileResponse{}, nil
+	}
+	_, strange, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := w.bearer(nil)
+	const (
+		expired = musterv1.Reason_REASON_TOKEN_EXPIRED
+		invalid = musterv1.Reason_REASON_TOKEN_INVALID
+		missing = musterv1.Reason_REASON_UNAUTHENTICATED
+	)
+	for what, c := range map[string]struct {
+		authorization string
+		reason        musterv1.Reason
+	}{
+		"missing": {"", missing},
+		"expired": {w.bearer(func(_ *token.SignerConfig, c *token.Claims) {
+			c.IssuedAt, c.ExpiresAt = time.Now().Add(-time.Hour), time.Now().Add(-time.Minute)
+		}), expired},
+		"of the wrong key":      {w.bearer(func(c *token.SignerConfig, _ *token.Claims) { c.Key = strange }), invalid},
+		"of an unknown key":     {w.bearer(func(c *token.SignerConfig, _ *token.Claims) { c.Key, c.KeyID = strange, "key-9" }), invalid},
+		"for somebody else":     {w.bearer(func(c *token.SignerConfig, _ *token.Claims) { c.Audience = "bank" }), invalid},
+		"of another issuer":     {w.bearer(func(c *token.SignerConfig, _ *token.Claims) { c.Issuer = "https://evil.example.net" }), invalid},
+		"forged":                {forge(t, good, map[string]any{"alg": "EdDSA", "typ": "JWT", "kid": "key-1"}), invalid},
+		"alg none":              {"Bearer " + unsigned(t), invalid},
+		"alg HS256":             {forge(t, good, map[string]any{"alg": "HS256", "typ": "JWT", "kid": "key-1"}), invalid},
+		"cut":                   {good[:len(good)-5], invalid},
+		"rubbish":               {"Bearer rubbish", invalid},
+		"empty":                 {"Bearer ", invalid},
+		"another scheme":        {"Basic YWRhOng=", invalid},
+		"a token for passwords": {w.bearer(pendingPassword), musterv1.Reason_REASON_PASSWORD_CHANGE_REQUIRED},
+	} {
+		var headers []string
+		if c.authorization != "" {
+			headers = []string{"Authorization", c.authorization}
+		}
+		status := http.StatusUnauthorized
+		if c.reason == musterv1.Reason_REASON_PASSWORD_CHANGE_REQUIRED {
+			status = http.StatusBadRequest
+		}
+		for _, procedure := range []string{getMe, updateMe} {
+			got := w.post(procedure, `{}`, headers...)
+			if detail := got.detail(t); detail.GetReason() != name(c.reason) {
+				t.Errorf("%s: %s", what, detail.GetReason())
+			}
+			got.refused(t, status, c.reason, "")
+		}
+	}
+}
+
+// forge changes the claims and the header of a token, and keeps its signature.
+func forge(t *testing.T, bearer string, header map[string]any) string {
+	t.Helper()
+	parts := strings.Split(strings.TrimPrefix(bearer, "Bearer "), ".")
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := map[string]any{}
+	if err := json.Unmarshal(payload, &claims); err != nil {
+		t.Fatal(err)
+	}
+	claims["sub"] = uuid.NewString()
+	claims["roles"] = []string{admin}
+	return "Bearer " + segment(t, header) + "." + segment(t, claims) + "." + parts[2]
+}
+
+func unsigned(t *testing.T) string {
+	t.Helper()
+	now := time.Now().Unix()
+	return segment(t, map[string]any{"alg": "none", "typ": "JWT", "kid": "key-1"}) + "." +
+		segment(t, map[string]any{
+			"iss": issuer, "aud": audience, "sub": ada, "sid": uuid.NewString(), "jti": uuid.NewString(),
+			"ver": 1, "roles": []string{admin}, "iat": now, "exp": now + 900,
+		}) + "."
+}
+
+func segment(t *testing.T, value map[string]any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func TestIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	authorization := w.bearer(nil)
+	for procedure, body := range map[string]string{
+		register:   adaRegister,
+		changePass: `{"presentPassword":"correct horse","newPassword":"battery staple"}`,
+		updateMe:   `{"firstName":"Ada"}`,
+	} {
+		for key, ok := range map[string]bool{
+			"0123456789abcde":        false,
+			"0123456789abcdef":       true,
+			uuid.NewString():         true,
+			strings.Repeat("~", 128): true,
+			strings.Repeat("a", 129): false,
+			"0123456789 abcdef":      false,
+			"0123456789abcdef\t0":    false,
+			"0123456789abcdef\u00e9": false,
+		} {
+			got := w.post(procedure, body, "Idempotency-Key", key, "Authorization", authorization)
+			if ok {
+				got.ok(t)
+				continue
+			}
+			got.refused(t, http.StatusBadRequest, musterv1.Reason_REASON_INVALID_ARGUMENT, "Idempotency-Key")
+		}
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.base+register, strings.NewReader(adaRegister))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{
+		"Content-Type":    {"application/json"},
+		"Idempotency-Key": {"0123456789abcdef", "fedcba9876543210"},
+	}
+	w.do(request).refused(t, http.StatusBadRequest, musterv1.Reason_REASON_INVALID_ARGUMENT, "Idempotency-Key")
+}
+
+func TestPathsAndMethodsThatDoNotExist(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	const unimplemented = musterv1.Reason_REASON_UNIMPLEMENTED
+	w.get("/nothing/here").refused(t, http.StatusNotFound, unimplemented, "")
+	w.post("/muster.v1.AuthService/Regster", `{}`).refused(t, http.StatusNotFound, unimplemented, "")
+	w.post("/muster.v1.NoService/Register", `{}`).refused(t, http.StatusNotFound, unimplemented, "")
+	w.post("/livez", `{}`).refused(t, http.StatusMethodNotAllowed, unimplemented, "")
+	got := w.get(register)
+	got.refused(t, http.StatusMethodNotAllowed, unimplemented, "")
+	if got.header.Get("Allow") != http.MethodPost {
+		t.Errorf("Allow %q", got.header.Get("Allow"))
+	}
+	// The services behind the gateway are not reachable through it.
+	w.post("/muster.credentials.v1.CredentialsService/Login", adaLogin).refused(t, http.StatusNotFound, unimplemented, "")
+	w.post("/muster.identity.v1.IdentityService/RegisterUser", adaRegister).refused(t, http.StatusNotFound, unimplemented, "")
+}
+
+func TestTheCallersRequestIDIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	got := w.post(login, `{}`, "X-Request-Id", "my-request-0001")
+	got.refused(t, http.StatusBadRequest, musterv1.Reason_REASON_INVALID_ARGUMENT, "login")
+	if got.header.Get("X-Request-Id") != "my-request-0001" {
+		t.Errorf("request id %q", got.header.Get("X-Request-Id"))
+	}
+}

@@ -1,0 +1,258 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"connectrpc.com/connect"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	"github.com/muster-id/muster/eventstore/broker"
+	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/forwarder"
+	"github.com/muster-id/muster/eventstore/postgres"
+	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/identity/internal/app"
+	"github.com/muster-id/muster/identity/internal/keyring"
+	"github.com/muster-id/muster/identity/internal/rpc"
+	"github.com/muster-id/muster/identity/internal/store"
+	"github.com/muster-id/muster/platform/access"
+	"github.com/muster-id/muster/platform/certificate"
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/password"
+	"github.com/muster-id/muster/platform/secret"
+	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/platform/token"
+	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
+	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
+	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
+	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+)
+
+const (
+	service = "identity"
+	// Connections to each database. A command holds one for its append only.
+	logConnections     = 16
+	keyringConnections = 8
+	// cachedKeys bounds the keys in memory: some 200 bytes each.
+	cachedKeys = 10_000
+)
+
+// Service is identity, wired.
+type Service struct {
+	logger   *slog.Logger
+	pools    []*pgxpool.Pool
+	log      *postgres.Log
+	broker   secret.String
+	upstream *http.Client
+	server   *serve.Server
+	leaving  chan struct{} // closed when Run begins to shut down
+	serving  atomic.Bool
+	ready    chan struct{}
+}
+
+// New checks the settings, brings both databases to their newest version, sees
+// to it that there is a first administrator, and binds the port. It waits for
+// no other service. Run has to follow: it closes what New has opened.
+func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, error) {
+	s := &Service{logger: logger, broker: config.BrokerURL, leaving: make(chan struct{}), ready: make(chan struct{})}
+	if err := s.wire(ctx, config); err != nil {
+		s.close()
+		return nil, fmt.Errorf("identity: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Service) wire(ctx context.Context, config Config) error {
+	settings, err := config.check()
+	if err != nil {
+		return err
+	}
+	if err := access.Declared(services()...); err != nil {
+		return err
+	}
+	self, err := certificate.Load(config.Certificates, service)
+	if err != nil {
+		return err
+	}
+	events, err := s.open(ctx, database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()},
+		config.DatabaseOwnerURL, config.DatabaseURL, logConnections)
+	if err != nil {
+		return err
+	}
+	keys, err := s.open(ctx, keyring.Migrations(), config.KeyringDatabaseOwnerURL, config.KeyringDatabaseURL, keyringConnections)
+	if err != nil {
+		return err
+	}
+	ring, err := keyring.Open(ctx, keys, settings.kek)
+	if err != nil {
+		return err
+	}
+	if s.log, err = postgres.Open(ctx, events, app.LogName, s.logger); err != nil {
+		return err
+	}
+	identity := app.New(app.Config{
+		Log:          s.log,
+		Codec:        seal.NewCodec(seal.NewCache(ring, seal.MaxCacheAge, cachedKeys, time.Now), ring, protoregistry.GlobalTypes),
+		Reservations: ring.Reservations(),
+		Fingerprints: ring.Fingerprints(),
+		Passwords:    password.NewPool(settings.hashes, 0, 0),
+		Exclusive:    store.NewExclusive(events),
+		Now:          time.Now,
+		NewID:        uuid.NewV7,
+	})
+	if err := s.firstAdmin(ctx, identity, config); err != nil {
+		return err
+	}
+	return s.bind(config, self, identity, ring)
+}
+
+// open migrates a database as its owner and opens it as the run-time role.
+func (s *Service) open(ctx context.Context, migrations database.Migrations, owner, runtime secret.String, connections int32) (*pgxpool.Pool, error) {
+	if err := database.Migrate(ctx, owner, migrations); err != nil {
+		return nil, err
+	}
+	pool, err := database.Open(ctx, runtime, service, connections)
+	if err != nil {
+		return nil, err
+	}
+	s.pools = append(s.pools, pool)
+	return pool, nil
+}
+
+func (s *Service) firstAdmin(ctx context.Context, identity app.App, config Config) error {
+	made, err := identity.Commands.FirstAdmin.Handle(ctx, app.FirstAdmin{
+		Username:     config.AdminUsername,
+		Email:        config.AdminEmail,
+		PasswordFile: config.FirstAdminPasswordFile,
+	})
+	if err == nil && made {
+		s.logger.InfoContext(ctx, "the first administrator has a one-time password", "file", config.FirstAdminPasswordFile)
+	}
+	return err
+}
+
+// bind mounts the services and binds the port.
+func (s *Service) bind(config Config, self certificate.Identity, identity app.App, ring *keyring.Keyring) error {
+	s.upstream = serve.InternalClient(self, "credentials", config.CredentialsURL)
+	credentials := credentialsv1connect.NewCredentialsServiceClient(s.upstream, config.CredentialsURL, serve.ClientInterceptors())
+	options := serve.Interceptors(serve.Config{
+		Logger: s.logger,
+		Verifier: token.NewVerifier(token.VerifierConfig{
+			Issuer:   config.TokenIssuer,
+			Audience: config.TokenAudience,
+			Keys:     token.NewRemoteKeys(signingKeys(credentials), time.Now),
+			Now:      time.Now,
+		}),
+	})
+	mux := http.NewServeMux()
+	mux.Handle(identityv1connect.NewIdentityServiceHandler(rpc.NewIdentity(identity), options))
+	mux.Handle(keyringv1connect.NewKeyringServiceHandler(rpc.NewKeyring(ring), options))
+	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(&patient{Reader: s.log, leaving: s.leaving}), options))
+	serve.Diagnostics(mux, s.serving.Load,
+		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName)
+	server, err := serve.New(serve.ServerConfig{
+		Name:    service,
+		Address: config.Listen,
+		Handler: mux,
+		TLS:     self.ServerTLS(),
+		Logger:  s.logger,
+	})
+	s.server = server
+	return err
+}
+
+// Run serves until ctx ends, and is called once. It shuts down in this order:
+//
+//  1. readers that wait at the head of the log are answered
+//  2. the server takes no more calls, and those under way end, within 5 seconds
+//  3. the forwarder and the log's notifier stop; what they leave, the next ones find
+//  4. the connections to the broker and to the databases are closed
+func (s *Service) Run(ctx context.Context) error {
+	defer s.close()
+	ctx, stopServing := context.WithCancel(ctx)
+	defer stopServing()
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+
+	var parts errgroup.Group
+	// A part that ends before it is told to takes the whole service with it.
+	start := func(part func(context.Context) error) {
+		parts.Go(func() error {
+			defer stopServing()
+			return part(background)
+		})
+	}
+	start(s.log.Run)
+	if !s.broker.Empty() {
+		start(s.forward)
+	}
+	stopLeaving := context.AfterFunc(ctx, func() {
+		s.serving.Store(false)
+		close(s.leaving)
+	})
+	defer stopLeaving()
+	s.serving.Store(true)
+	close(s.ready)
+	err := s.server.Run(ctx)
+	stopBackground()
+	return errors.Join(err, parts.Wait())
+}
+
+// forward carries the log to the broker until ctx ends.
+func (s *Service) forward(ctx context.Context) error {
+	connection, err := broker.Connect(ctx, broker.Config{URL: s.broker, Logger: s.logger})
+	if err != nil {
+		return fmt.Errorf("identity: MUSTER_IDENTITY_BROKER_URL: %w", err)
+	}
+	publisher := broker.NewPublisher(connection)
+	err = forwarder.New(s.log, forwarder.Config{Publisher: publisher, Logger: s.logger}).Run(ctx)
+	return errors.Join(err, publisher.Close(), connection.Close())
+}
+
+// Addr is the address that is served, host:port.
+func (s *Service) Addr() string { return s.server.Addr() }
+
+// Ready is closed once calls are answered.
+func (s *Service) Ready() <-chan struct{} { return s.ready }
+
+func (s *Service) close() {
+	for _, pool := range s.pools {
+		pool.Close()
+	}
+	if s.upstream != nil {
+		s.upstream.CloseIdleConnections()
+	}
+}
+
+func signingKeys(credentials credentialsv1connect.CredentialsServiceClient) func(context.Context) ([]byte, error) {
+	return func(ctx context.Context) ([]byte, error) {
+		got, err := credentials.GetSigningKeys(ctx, connect.NewRequest(&credentialsv1.GetSigningKeysRequest{}))
+		if err != nil {
+			return nil, fmt.Errorf("get signing keys: %w", err)
+		}
+		return got.Msg.GetJwks(), nil
+	}
+}
+
+// services are what identity serves.
+func services() []protoreflect.ServiceDescriptor {
+	return []protoreflect.ServiceDescriptor{
+		identityv1.File_muster_identity_v1_identity_proto.Services().ByName("IdentityService"),
+		keyringv1.File_muster_keyring_v1_keyring_proto.Services().ByName("KeyringService"),
+		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
+	}
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/identity/internal/user"
+	"github.com/muster-id/muster/platform/secret"
+)
+
+var (
+	// ErrWrongPassword: the present password is not the one given.
+	ErrWrongPassword = errors.New("present password is wrong")
+	// ErrPasswordUnchanged: the new password is the present one.
+	ErrPasswordUnchanged = errors.New("new password is the present one")
+)
+
+// ChangePassword sets a new password for the person who calls.
+type ChangePassword struct {
+	UserID  string
+	Present secret.String
+	New     secret.String
+	Request Request
+}
+
+// ChangePasswordHandler handles ChangePassword.
+type ChangePasswordHandler struct {
+	users     *eventstore.Repository[*user.User]
+	passwords Passwords
+	once      idempotency
+}
+
+// Handle sets the password and tells the position of its event. Errors:
+// *InvalidFieldError, ErrUserNotFound, user.ErrInactive, ErrWrongPassword,
+// ErrPasswordUnchanged, user.ErrPasswordChanged, eventstore.ErrCommandReused,
+// *password.OverloadedError.
+func (h *ChangePasswordHandler) Handle(ctx context.Context, c ChangePassword) (eventstore.Position, error) {
+	if err := checkPassword("newPassword", c.New); err != nil {
+		return eventstore.Position{}, fmt.Errorf("change password: %w", err)
+	}
+	// Looked up before the present password is checked: of a repeated command it
+	// has changed since, by the command itself.
+	command := h.once.command(user.Stream(c.UserID), "ChangePassword", c.Request.IdempotencyKey)
+	position, err := h.once.once(ctx, command, func() (eventstore.Appended, error) { return h.change(ctx, c, command) })
+	if err != nil {
+		return eventstore.Position{}, fmt.Errorf("change password: %w", notFound(err))
+	}
+	return position, nil
+}
+
+func (h *ChangePasswordHandler) change(ctx context.Context, c ChangePassword, command *eventstore.Command) (eventstore.Appended, error) {
+	stream := user.Stream(c.UserID)
+	loaded, err := h.users.Load(ctx, stream, 0)
+	if err != nil {
+		return eventstore.Appended{}, err
+	}
+	present := loaded.State.Password()
+	right, err := h.passwords.Verify(ctx, present.Verifier, c.Present)
+	if err != nil {
+		return eventstore.Appended{}, err
+	}
+	if !right {
+		return eventstore.Appended{}, ErrWrongPassword
+	}
+	if c.New.Equal(c.Present) {
+		return eventstore.Appended{}, ErrPasswordUnchanged
+	}
+	verifier, err := h.passwords.Hash(ctx, c.New)
+	if err != nil {
+		return eventstore.Appended{}, err
+	}
+	return h.users.Update(ctx, stream, c.Request.by(c.UserID, command), func(at eventstore.Loaded[*user.User]) (eventstore.Change, error) {
+		messages, err := at.State.ChangePassword(present, verifier)
+		return eventstore.Change{Messages: messages}, err
+	})
+}

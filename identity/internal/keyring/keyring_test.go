@@ -1,0 +1,272 @@
+package keyring_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"go.uber.org/goleak"
+
+	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/identity/internal/keyring"
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/secret"
+	"github.com/muster-id/muster/platform/teststack"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type bench struct {
+	urls database.URLs
+	pool *pgxpool.Pool
+	kek  keyring.KeyEncryptionKey
+}
+
+func newBench(t *testing.T) bench {
+	t.Helper()
+	urls := teststack.Database(t, keyring.Migrations())
+	pool, err := database.Open(t.Context(), urls.Runtime, "keyring test", 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	return bench{urls: urls, pool: pool, kek: keyEncryptionKey(t, 1)}
+}
+
+func keyEncryptionKey(t *testing.T, fill byte) keyring.KeyEncryptionKey {
+	t.Helper()
+	kek, err := keyring.ParseKeyEncryptionKey(secret.New(hex.EncodeToString(bytes.Repeat([]byte{fill}, 32))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kek
+}
+
+func (b bench) open(t *testing.T) *keyring.Keyring {
+	t.Helper()
+	opened, err := keyring.Open(t.Context(), b.pool, b.kek)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
+}
+
+// asOwner changes rows as nobody can at run time.
+func (b bench) asOwner(t *testing.T, statement string, arguments ...any) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), b.urls.Owner.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context()) //nolint:errcheck // nothing is pending
+	tag, err := conn.Exec(t.Context(), statement, arguments...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tag.RowsAffected() == 0 {
+		t.Fatal("no row was changed")
+	}
+}
+
+func TestKeysComeBackAsTheyWereMade(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	made, err := b.open(t).Make(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// By another process, after a restart.
+	got, err := b.open(t).Get(t.Context(), []string{made[0].ID, made[1].ID, made[2].ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, key := range made {
+		found := got[key.ID]
+		if found.State != seal.Alive || found.ID != key.ID || !bytes.Equal(found.Bytes.Reveal(), key.Bytes.Reveal()) {
+			t.Errorf("key %s came back as another", key.ID)
+		}
+		seen[string(key.Bytes.Reveal())] = true
+	}
+	if len(seen) != 3 {
+		t.Error("two keys are the same")
+	}
+}
+
+func TestDatabaseHoldsNoKeyInClear(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	made, err := b.open(t).Make(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wrapped []byte
+	if err := b.pool.QueryRow(t.Context(), `SELECT wrapped FROM keyring.keys`).Scan(&wrapped); err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(wrapped, made[0].Bytes.Reveal()) {
+		t.Error("the key stands in its row")
+	}
+}
+
+func TestOnlyADestroyedKeyIsATombstone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ring := b.open(t)
+	made, err := ring.Make(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.asOwner(t, `UPDATE keyring.keys SET wrapped = NULL, destroyed_at = now() WHERE key_id = $1`, made[0].ID)
+	never := uuid.NewString()
+	got, err := ring.Get(t.Context(), []string{made[0].ID, made[1].ID, never, "no id at all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]seal.State{made[0].ID: seal.Destroyed, made[1].ID: seal.Alive, never: seal.Unknown, "no id at all": seal.Unknown} {
+		if got[id].State != want {
+			t.Errorf("key %s: state %v, want %v", id, got[id].State, want)
+		}
+	}
+	if len(got[made[0].ID].Bytes.Reveal()) != 0 {
+		t.Error("a destroyed key has bytes")
+	}
+}
+
+func TestDestroyedRowKeepsNoMaterial(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	for name, row := range map[string]string{
+		"destroyed with material": `'\x01', now()`,
+		"alive without":           `NULL, NULL`,
+	} {
+		conn, err := pgx.Connect(t.Context(), b.urls.Owner.Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = conn.Exec(t.Context(), `INSERT INTO keyring.keys (key_id, kek_id, wrapped, destroyed_at) VALUES (gen_random_uuid(), 'k', `+row+`)`)
+		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || refused.ConstraintName != "destroyed_key_keeps_no_material" {
+			t.Errorf("%s: got %v", name, err)
+		}
+		if err := conn.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestRuntimeRoleChangesNoKey(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.open(t)
+	for _, statement := range []string{
+		`UPDATE keyring.keys SET kek_id = 'x'`, `DELETE FROM keyring.keys`,
+		`UPDATE keyring.secrets SET kek_id = 'x'`, `DELETE FROM keyring.secrets`,
+		`DROP TABLE keyring.keys`,
+	} {
+		_, err := b.pool.Exec(t.Context(), statement)
+		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || refused.Code != "42501" {
+			t.Errorf("%s: got %v, want it refused", statement, err)
+		}
+	}
+}
+
+func TestWrongKeyEncryptionKeyIsSaidAtStart(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.open(t)
+	_, err := keyring.Open(t.Context(), b.pool, keyEncryptionKey(t, 2))
+	if !errors.Is(err, keyring.ErrWrongKeyEncryptionKey) {
+		t.Errorf("got %v", err)
+	}
+	b.open(t) // and the right one still opens it
+}
+
+func TestRowPutInThePlaceOfAnotherDoesNotOpen(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ring := b.open(t)
+	made, err := ring.Make(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.asOwner(t, `UPDATE keyring.keys SET wrapped = (SELECT wrapped FROM keyring.keys WHERE key_id = $2) WHERE key_id = $1`, made[0].ID, made[1].ID)
+	if got, err := ring.Get(t.Context(), []string{made[0].ID}); err == nil {
+		t.Errorf("got %v, want an error", got)
+	}
+	b.asOwner(t, `UPDATE keyring.secrets SET wrapped = (SELECT wrapped FROM keyring.secrets WHERE purpose = 'fingerprint') WHERE purpose = 'reservation'`)
+	if _, err := keyring.Open(t.Context(), b.pool, b.kek); err == nil {
+		t.Error("a secret opens for another purpose")
+	}
+}
+
+func TestKeyedHashesOutliveARestartAndDifferByPurpose(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	first, second := b.open(t), b.open(t)
+	if !bytes.Equal(first.Reservations().Sum("username", "ada"), second.Reservations().Sum("username", "ada")) {
+		t.Error("a name's hash has changed")
+	}
+	if first.Reservations().KeyID() != second.Reservations().KeyID() {
+		t.Error("the key's id has changed")
+	}
+	if bytes.Equal(first.Reservations().Sum("ada"), first.Fingerprints().Sum("ada")) {
+		t.Error("two purposes share a key")
+	}
+	if bytes.Equal(first.Reservations().Sum("us", "er"), first.Reservations().Sum("use", "r")) {
+		t.Error("two lists of parts read the same")
+	}
+}
+
+func TestTwoFirstStartsAtOnceEndWithTheSameKeys(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	hashes := make([][]byte, 4)
+	var starts sync.WaitGroup
+	for i := range hashes {
+		starts.Go(func() {
+			ring, err := keyring.Open(t.Context(), b.pool, b.kek)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			hashes[i] = append(ring.Reservations().Sum("ada"), ring.Fingerprints().Sum("ada")...)
+		})
+	}
+	starts.Wait()
+	for _, hash := range hashes[1:] {
+		if !bytes.Equal(hash, hashes[0]) {
+			t.Fatal("two processes hash differently")
+		}
+	}
+}
+
+func TestKeyEncryptionKeyIsReadInEverySpelling(t *testing.T) {
+	t.Parallel()
+	key := bytes.Repeat([]byte{0xfb, 0xef}, 16) // in base64 it needs the characters that the alphabets differ in
+	for _, text := range []string{
+		hex.EncodeToString(key),
+		strings.ToUpper(hex.EncodeToString(key)),
+		base64.StdEncoding.EncodeToString(key) + "\n",
+		base64.RawStdEncoding.EncodeToString(key),
+		base64.URLEncoding.EncodeToString(key),
+		base64.RawURLEncoding.EncodeToString(key),
+	} {
+		if _, err := keyring.ParseKeyEncryptionKey(secret.New(text)); err != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{"", "canary", hex.EncodeToString(key[:31]), base64.StdEncoding.EncodeToString(append(key, 0))} {
+		_, err := keyring.ParseKeyEncryptionKey(secret.New(text))
+		if !errors.Is(err, keyring.ErrKeyEncryptionKey) || text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("%q: got %v", text, err)
+		}
+	}
+}

@@ -1,0 +1,34 @@
+package identity
+
+import (
+	"context"
+	"time"
+
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/eventlog"
+)
+
+// patient is a log whose readers wait at its head only as long as the service
+// stays: else a shutdown would wait for them.
+type patient struct {
+	eventlog.Reader
+	leaving <-chan struct{}
+}
+
+// ReadLog reads as eventstore.LogReader says.
+func (p *patient) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-p.leaving:
+			stop()
+		case <-waiting.Done():
+		}
+	}()
+	page, err := p.Reader.ReadLog(waiting, after, limit, wait)
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		return p.Reader.ReadLog(ctx, after, limit, 0) // what there is
+	}
+	return page, err
+}

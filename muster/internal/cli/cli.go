@@ -1,0 +1,67 @@
+// Package cli is the command line of muster: one file per command.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commands is the table of contents.
+type commands struct {
+	Up      up      `cmd:"" help:"Start Muster on a private PostgreSQL and RabbitMQ, until Ctrl-C."`
+	Down    down    `cmd:"" help:"Stop what \"up\" runs in a data directory."`
+	Serve   serve   `cmd:"" passthrough:"" help:"Run one service. \"serve SERVICE --help\" lists its settings."`
+	Stack   stack   `cmd:"" help:"The private servers alone."`
+	Version version `cmd:"" help:"Show the version."`
+}
+
+// streams are where a command writes.
+type streams struct{ out, err io.Writer }
+
+// exitError ends muster with the status of a command that it ran.
+type exitError int
+
+func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Main runs a command line and gives the exit status: 0; 1 for a failure; 2
+// for a command line that is wrong; that of the command for `stack run`.
+func Main(arguments []string, out, errOut io.Writer) int {
+	parser, err := kong.New(&commands{}, kong.Name("muster"),
+		kong.Description("Muster, a self-hosted user-authorization platform."),
+		kong.Writers(out, errOut), kong.Bind(streams{out, errOut}), kong.UsageOnError())
+	if err != nil {
+		_, _ = fmt.Fprintln(errOut, "muster:", err)
+		return 1
+	}
+	parsed, err := parser.Parse(arguments)
+	if err != nil {
+		_, _ = fmt.Fprintln(errOut, "muster:", err)
+		return 2
+	}
+	err = parsed.Run()
+	var exit exitError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return int(exit)
+	default:
+		_, _ = fmt.Fprintln(errOut, "muster:", err)
+		return 1
+	}
+}
+
+// untilSignal gives a context that ends with the first Ctrl-C, SIGTERM or
+// closing of the terminal. A second signal ends the process at once, its
+// servers with it.
+func untilSignal() context.Context {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	context.AfterFunc(ctx, stop)
+	return ctx
+}

@@ -1,0 +1,57 @@
+package system
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/secret"
+)
+
+// schemas of each database.
+var schemas = map[string][]string{
+	"identity":    {"log", "read"},
+	"keyring":     {"keyring"},
+	"credentials": {"read", "sessions"},
+}
+
+// provision makes the databases that are missing and gives the addresses of
+// all, by name.
+func provision(ctx context.Context, admin secret.String, keep secrets) (map[string]database.URLs, error) {
+	type made struct {
+		name string
+		urls database.URLs
+	}
+	results := make(chan made, len(schemas))
+	group, ctx := errgroup.WithContext(ctx)
+	for name, schemas := range schemas {
+		owner, err := keep.value("postgres-" + name + "-owner")
+		if err != nil {
+			return nil, err
+		}
+		runtime, err := keep.value("postgres-" + name)
+		if err != nil {
+			return nil, err
+		}
+		group.Go(func() error {
+			urls, err := database.Provision(ctx, admin, database.Spec{
+				Database: "muster_" + name,
+				Owner:    database.Login{Name: "muster_" + name + "_owner", Password: owner},
+				Runtime:  database.Login{Name: "muster_" + name, Password: runtime},
+				Schemas:  schemas,
+			})
+			results <- made{name, urls}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	close(results)
+	all := make(map[string]database.URLs, len(schemas))
+	for result := range results {
+		all[result.name] = result.urls
+	}
+	return all, nil
+}

@@ -1,0 +1,182 @@
+package system
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/muster-id/muster/credentials"
+	"github.com/muster-id/muster/gateway"
+	"github.com/muster-id/muster/identity"
+	"github.com/muster-id/muster/platform/config"
+	"github.com/muster-id/muster/platform/devstack/child"
+	"github.com/muster-id/muster/platform/telemetry"
+)
+
+// Service is one of Muster's, ready to run.
+type Service interface {
+	// Run serves until ctx ends, and then shuts down in order.
+	Run(ctx context.Context) error
+	// Addr is where it listens.
+	Addr() string
+	// Ready is closed once it can do its work.
+	Ready() <-chan struct{}
+}
+
+// Definition is a service's settings and its constructor.
+type Definition struct {
+	// Settings is an empty struct of them, for `--help`.
+	Settings any
+	// New configures a service from a file of settings ("" for none) and an environment.
+	New func(ctx context.Context, file string, environ []string, logger *slog.Logger) (Service, error)
+}
+
+// Services by name.
+var Services = map[string]Definition{
+	"identity":    define("identity", identity.New),
+	"credentials": define("credentials", credentials.New),
+	"gateway":     define("gateway", gateway.New),
+}
+
+func define[C any, S Service](name string, build func(context.Context, C, *slog.Logger) (S, error)) Definition {
+	return Definition{
+		Settings: new(C),
+		New: func(ctx context.Context, file string, environ []string, logger *slog.Logger) (Service, error) {
+			var settings C
+			if err := config.Load(name, &settings, file, environ); err != nil {
+				return nil, err
+			}
+			service, err := build(ctx, settings, logger)
+			if err != nil {
+				return nil, fmt.Errorf("start %s: %w", name, err)
+			}
+			return service, nil
+		},
+	}
+}
+
+// part is a service that runs, wherever.
+type part interface {
+	// pid of its process; 0 inside this one.
+	pid() int
+	// failed gives the error with which it ended by itself.
+	failed() <-chan error
+	// stop ends it in order, within a bound.
+	stop() error
+}
+
+// stopBound is how long a child may take to shut down; a service bounds its own
+// shutdown below it.
+const stopBound = 10 * time.Second
+
+// inside is a service in this process.
+type inside struct {
+	cancel context.CancelFunc
+	ended  chan error
+	done   chan struct{}
+	log    *os.File
+}
+
+func startInside(ctx context.Context, name string, settings environment, path string) (part, error) {
+	log, err := openLog(path)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	service, err := Services[name].New(ctx, "", settings.pairs(), telemetry.NewLogger(log, slog.LevelInfo, telemetry.JSON))
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	// It outlives the start, and so its context.
+	serving, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	i := &inside{cancel: cancel, ended: make(chan error, 1), done: make(chan struct{}), log: log}
+	go func() {
+		defer close(i.done)
+		err := service.Run(serving)
+		if serving.Err() == nil {
+			i.ended <- fmt.Errorf("%s ended by itself: %w (its log: %s)", name, cmp.Or(err, errNoReason), path)
+		}
+	}()
+	return i, nil
+}
+
+func (i *inside) pid() int             { return 0 }
+func (i *inside) failed() <-chan error { return i.ended }
+
+func (i *inside) stop() error {
+	i.cancel()
+	<-i.done
+	return i.log.Close()
+}
+
+// process is a service as a process of its own: the same binary, with its own
+// settings and little else of our environment.
+type process struct {
+	child *child.Child
+	ended chan error
+}
+
+var errNoReason = errors.New("no reason given")
+
+func startProcess(name string, settings environment, path string) (part, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	log, err := openLog(path)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	defer log.Close()                              //nolint:errcheck // the child has its own
+	command := exec.Command(binary, "serve", name) //nolint:gosec,noctx // ourselves; ended by stop
+	command.Env = append(settings.pairs(), reexec(os.Environ())...)
+	command.Stdout, command.Stderr = log, log
+	started, err := child.Start(command, syscall.SIGTERM)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &process{child: started, ended: make(chan error, 1)}
+	go func() { // ends with the child
+		err := started.Err()
+		p.ended <- fmt.Errorf("%s ended by itself: %w (its log: %s)", name, cmp.Or(err, errNoReason), path)
+	}()
+	return p, nil
+}
+
+func (p *process) pid() int             { return p.child.PID() }
+func (p *process) failed() <-chan error { return p.ended }
+func (p *process) stop() error          { return p.child.Stop(syscall.SIGTERM, stopBound) }
+
+// reexec is what a child needs of our environment: where programs and
+// temporary files are, and what makes a test binary behave as `muster`.
+func reexec(environ []string) []string {
+	var kept []string
+	for _, pair := range environ {
+		for _, name := range []string{"PATH=", "HOME=", "TMPDIR=", "GOCOVERDIR=", "GORACE=", "MUSTER_TEST_MAIN="} {
+			if strings.HasPrefix(pair, name) {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	return kept
+}
+
+// cutSetting splits a pair that sets something of the service.
+func cutSetting(service, pair string) (name, value string, ours bool) {
+	name, value, _ = strings.Cut(pair, "=")
+	return name, value, strings.HasPrefix(name, "MUSTER_"+strings.ToUpper(service)+"_")
+}
+
+// openLog begins a log file; the one before it stays beside it.
+func openLog(path string) (*os.File, error) {
+	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // a path of ours
+}

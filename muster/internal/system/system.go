@@ -1,0 +1,224 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/muster-id/muster/platform/certificate"
+	"github.com/muster-id/muster/platform/devstack"
+	"github.com/muster-id/muster/platform/secret"
+)
+
+// Options of a system.
+type Options struct {
+	// Dir is the data directory.
+	Dir string
+	// Port of the public API; 0 takes 8080, or a free one if that is taken.
+	Port int
+	// Broker runs RabbitMQ. Without it projections live on the log alone.
+	Broker bool
+	// Separate runs each service as its own process.
+	Separate bool
+	// Environ is searched for addresses of servers and settings of services.
+	Environ []string
+	// Progress is told each step in a line.
+	Progress io.Writer
+	// Throwaway is for tests: see devstack.Config.
+	Throwaway bool
+}
+
+// System is a running Muster.
+type System struct {
+	// URL of the public API.
+	URL string
+	// Databases are the run-time roles' addresses by name.
+	Databases map[string]secret.String
+	// Services tells where each listens.
+	Services map[string]string
+	// PIDs of the services' processes; empty where they run inside this one.
+	PIDs map[string]int
+	// AdminPassword is the path of the first admin's one-time password.
+	AdminPassword string
+	// Servers are PostgreSQL and RabbitMQ.
+	Servers *devstack.Stack
+
+	// parts are the services in the order of their start.
+	parts []part
+	// failed takes the first error of a part or server that ended by itself.
+	failed chan error
+	// watching ends with stopping.
+	watching sync.WaitGroup
+	stopping chan struct{}
+}
+
+const (
+	// readyBound is how long the services may take until they answer.
+	readyBound = 90 * time.Second
+	readyPause = 50 * time.Millisecond
+)
+
+// Start starts the servers and the services and returns when the public API is
+// ready. ctx bounds the start alone; Stop ends everything.
+func Start(ctx context.Context, options Options) (*System, error) {
+	dir, err := filepath.Abs(options.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	say := func(format string, arguments ...any) {
+		if options.Progress != nil {
+			_, _ = fmt.Fprintf(options.Progress, format+"\n", arguments...)
+		}
+	}
+	s := &System{PIDs: map[string]int{}, Services: map[string]string{}, Databases: map[string]secret.String{}, failed: make(chan error, 1), stopping: make(chan struct{})}
+	if s.Servers, err = startServers(ctx, dir, options); err != nil {
+		return nil, err
+	}
+	s.watch(s.Servers.Failed())
+	if err := s.start(ctx, layout{dir}, options, say); err != nil {
+		return nil, errors.Join(err, s.Stop())
+	}
+	return s, nil
+}
+
+func (s *System) start(ctx context.Context, l layout, options Options, say func(string, ...any)) error {
+	ports, err := s.ports(options)
+	if err != nil {
+		return err
+	}
+	databases, err := provision(ctx, s.Servers.AdminURL, l.secrets())
+	if err != nil {
+		return err
+	}
+	if err := certificate.MakeAuthority(l.certificates(), append([]string{"muster", "media"}, names...)...); err != nil {
+		return err
+	}
+	environments, err := settings(l, databases, s.Servers.AMQPURL, ports)
+	if err != nil {
+		return err
+	}
+	s.URL = "http://" + local(ports["gateway"])
+	s.AdminPassword = l.adminPassword()
+	for name, urls := range databases {
+		s.Databases[name] = urls.Runtime
+	}
+	for _, name := range names {
+		s.Services[name] = local(ports[name])
+		if err := environments[name].overlay(name, options.Environ); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
+	for _, name := range names {
+		var begun part
+		if options.Separate {
+			begun, err = startProcess(name, environments[name], l.log(name))
+		} else {
+			begun, err = startInside(ctx, name, environments[name], l.log(name))
+		}
+		if err != nil {
+			return err
+		}
+		s.parts = append(s.parts, begun)
+		s.watch(begun.failed())
+		if pid := begun.pid(); pid != 0 {
+			s.PIDs[name] = pid
+		}
+	}
+	if err := s.awaitReady(ctx, say); err != nil {
+		return err
+	}
+	// The services start without RabbitMQ, which takes longer than they do.
+	if err := s.Servers.AwaitBroker(ctx); err != nil {
+		return err
+	}
+	say("identity, credentials and gateway answer (%.1f s)", time.Since(began).Seconds())
+	return nil
+}
+
+func (s *System) ports(options Options) (map[string]int, error) {
+	wanted := map[string]int{}
+	for name, port := range usual {
+		wanted[name] = port
+	}
+	if options.Port != 0 {
+		delete(wanted, "gateway")
+	}
+	ports, err := s.Servers.Ports(wanted)
+	if err != nil {
+		return nil, err
+	}
+	if options.Port != 0 {
+		ports["gateway"] = options.Port
+	}
+	return ports, nil
+}
+
+// watch passes the first failure on, until Stop.
+func (s *System) watch(failed <-chan error) {
+	s.watching.Go(func() {
+		select {
+		case <-s.stopping:
+		case err := <-failed:
+			select {
+			case s.failed <- err:
+			default: // one is enough to stop everything
+			}
+		}
+	})
+}
+
+// awaitReady asks the gateway until it says that everything behind it answers.
+func (s *System) awaitReady(ctx context.Context, say func(string, ...any)) error {
+	ctx, cancel := context.WithTimeout(ctx, readyBound)
+	defer cancel()
+	client := &http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	quiet := time.After(3 * time.Second)
+	for {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		answer := "no answer yet"
+		if response, err := client.Do(request); err == nil {
+			text, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+			answer = string(text)
+		}
+		select {
+		case <-quiet:
+			say("waiting for the services: %s", answer)
+		case err := <-s.failed:
+			return err
+		case <-time.After(readyPause):
+		case <-ctx.Done():
+			return fmt.Errorf("the services are not ready: %s: %w", answer, context.Cause(ctx))
+		}
+	}
+}
+
+// Failed gives the error of a part that ended by itself; the rest still runs.
+func (s *System) Failed() <-chan error { return s.failed }
+
+// Stop ends the services, the last one started first, so that nobody is let in
+// to one that has nothing behind it any more, and then the servers.
+func (s *System) Stop() error {
+	close(s.stopping)
+	s.watching.Wait()
+	var errs []error
+	for _, begun := range slices.Backward(s.parts) {
+		errs = append(errs, begun.stop())
+	}
+	errs = append(errs, s.Servers.Stop())
+	return errors.Join(errs...)
+}

@@ -1,0 +1,51 @@
+package access
+
+import (
+	"context"
+
+	"github.com/muster-id/muster/platform/secret"
+)
+
+// Principal is the signed-in person of a call.
+type Principal struct {
+	// UserID is the account's id.
+	UserID string
+	// SessionID is the session that the token belongs to.
+	SessionID string
+	// Roles as they were when the token was signed.
+	Roles []string
+	// AccessVersion is the version of the person's access that the token was signed under.
+	AccessVersion int64
+	// PasswordChangePending means that the token is good for changing the password alone.
+	PasswordChangePending bool
+	// Token is the access token itself, to pass on to other services.
+	Token secret.String
+}
+
+type (
+	principalKey struct{}
+	callerKey    struct{}
+)
+
+// PrincipalFrom gives the signed-in person; false on methods that need none.
+func PrincipalFrom(ctx context.Context) (Principal, bool) {
+	principal, ok := ctx.Value(principalKey{}).(Principal)
+	return principal, ok
+}
+
+// WithPrincipal puts a verified person into the context.
+func WithPrincipal(ctx context.Context, principal Principal) context.Context {
+	return context.WithValue(ctx, principalKey{}, principal)
+}
+
+// CallerFrom names the service that calls; "" if it is none.
+func CallerFrom(ctx context.Context) string {
+	caller, _ := ctx.Value(callerKey{}).(string)
+	return caller
+}
+
+// WithCaller puts the service that calls, as its certificate names it, into the
+// context.
+func WithCaller(ctx context.Context, service string) context.Context {
+	return context.WithValue(ctx, callerKey{}, service)
+}

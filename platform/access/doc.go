@@ -1,0 +1,13 @@
+// Package access enforces who may call what, as each method declares it in its
+// proto with `option (muster.options.v1.access)`.
+//
+//	method's option      services ──▶ is the mTLS caller on the list?
+//	                     signed_in ─▶ is there a good access token?
+//	                     permission ▶ does a role of the person grant it?
+//	                     nothing ───▶ refused, always
+//
+// When a method names services and a rule about the person, both have to hold.
+// NewGate runs on a call's headers, before its body is decoded. gRPC health and
+// reflection have no option: platform/serve mounts them outside the gate, on
+// internal listeners alone.
+package access

@@ -1,0 +1,430 @@
+package devstack
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// dataDir is a data directory whose server data are deleted too.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), ".muster")
+	t.Cleanup(func() {
+		if err := Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// The whole life of a stack, on the real programs: killed, started again,
+// broker wiped, stopped.
+func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	dir := dataDir(t)
+
+	parent, said := startParent(ctx, t, dir)
+	writeTable(ctx, t, said.Admin)
+	writeMessage(ctx, t, said.AMQP)
+	folders := dataFolders(t, dir)
+	if len(processesIn(t, folders)) == 0 {
+		t.Fatal("no server runs in the data folders: the test would prove nothing")
+	}
+
+	if err := parent.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = parent.Wait() // killed
+
+	// Start waits for the lock, which the dying servers hold.
+	start := time.Now()
+	stack, err := Start(ctx, Config{Dir: dir, Broker: true, Progress: t.Output()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stopped := false
+	stop := func() {
+		if !stopped {
+			stopped = true
+			if err := stack.Stop(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	defer stop()
+	if err := stack.AwaitBroker(ctx); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("second start, after kill -9: %v", time.Since(start))
+
+	t.Run("same addresses", func(t *testing.T) {
+		if stack.AdminURL.Reveal() != said.Admin || stack.AMQPURL.Reveal() != said.AMQP {
+			t.Error("the second start chose other addresses")
+		}
+	})
+	t.Run("only our own servers are left", func(t *testing.T) {
+		for pid, ancestor := range processesIn(t, folders) {
+			if ancestor != os.Getpid() {
+				t.Errorf("process %d was left by the killed parent", pid)
+			}
+		}
+	})
+	t.Run("table and message are there", func(t *testing.T) {
+		readTable(ctx, t, stack.AdminURL.Reveal())
+		if got := readMessage(ctx, t, stack.AMQPURL.Reveal()); got != "kept" {
+			t.Errorf("message = %q, want the one written before the kill", got)
+		}
+	})
+	t.Run("a second stack in the directory is refused", func(t *testing.T) {
+		_, err := Start(ctx, Config{Dir: dir})
+		var busy *BusyError
+		if !errors.As(err, &busy) || busy.PID != os.Getpid() {
+			t.Errorf("Start = %v, want a BusyError with pid %d", err, os.Getpid())
+		}
+	})
+	t.Run("a wiped broker is empty, on the same address", func(t *testing.T) {
+		writeMessage(ctx, t, stack.AMQPURL.Reveal())
+		if err := stack.WipeBroker(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := stack.StartBroker(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if queueExists(ctx, t, said.AMQP) {
+			t.Error("the queue outlived the wipe")
+		}
+	})
+	t.Run("the end of a server is reported", func(t *testing.T) {
+		for _, server := range stack.Servers() {
+			if server.Name == brokerTitle {
+				if err := syscall.Kill(server.PID, syscall.SIGKILL); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		select {
+		case err := <-stack.Failed():
+			if !strings.Contains(err.Error(), "RabbitMQ ended by itself: signal: killed") {
+				t.Errorf("Failed gave %v", err)
+			}
+		case <-ctx.Done():
+			t.Error("nothing was reported")
+		}
+	})
+
+	start = time.Now()
+	stop()
+	t.Logf("stop: %v", time.Since(start))
+	if left := processesIn(t, folders); len(left) > 0 {
+		t.Errorf("processes left after Stop: %v", left)
+	}
+	if pid, err := Holder(dir); pid != 0 || err != nil {
+		t.Errorf("Holder = %d, %v after Stop", pid, err)
+	}
+}
+
+func TestTakenPortIsLeftToItsOwner(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	dir := dataDir(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck // only held
+	port := taken.Addr().(*net.TCPAddr).Port
+
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// An earlier start had this port.
+	text := `{"id":"` + random(4) + `","ports":{"postgres":` + strconv.Itoa(port) + `}}`
+	if err := os.WriteFile(filepath.Join(dir, "servers.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stack, err := Start(ctx, Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := stack.Stop(); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := stack.AwaitBroker(ctx); err != nil {
+		t.Errorf("AwaitBroker without a broker: %v", err)
+	}
+	config, err := pgx.ParseConfig(stack.AdminURL.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int(config.Port) == port {
+		t.Errorf("PostgreSQL is on the taken port %d", port)
+	}
+	again, err := os.ReadFile(filepath.Join(dir, "servers.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(again), strconv.Itoa(int(config.Port))) {
+		t.Errorf("port %d is not remembered in %s", config.Port, again)
+	}
+}
+
+func TestThrowawayLeavesNoData(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	dir := dataDir(t)
+	stack, err := Start(ctx, Config{Dir: dir, Throwaway: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Join(dir, postgresName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(folder); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("data in %s after Stop: %v", folder, err)
+	}
+}
+
+func TestCancelledStartLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	ctx, cancel := context.WithCancel(bounded(t))
+	// The second line is said when the servers are being started.
+	_, err := Start(ctx, Config{Dir: dir, Progress: writerFunc(func([]byte) { cancel() })})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Start = %v, want the context's end", err)
+	}
+	if pid, err := Holder(dir); pid != 0 || err != nil {
+		t.Errorf("Holder = %d, %v after a start that was cancelled", pid, err)
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(text []byte) (int, error) {
+	f(text)
+	return len(text), nil
+}
+
+func TestFailedServerIsReportedWithItsLog(t *testing.T) {
+	t.Parallel()
+	ctx := bounded(t)
+	dir := dataDir(t)
+	stack, err := Start(ctx, Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stack.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := filepath.EvalSymlinks(filepath.Join(dir, postgresName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "data", "postgresql.auto.conf"), []byte("no_such_setting = 1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Start(ctx, Config{Dir: dir})
+	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
+		t.Errorf("Start = %v, want the server's own words", err)
+	}
+}
+
+func startParent(ctx context.Context, t *testing.T, dir string) (*exec.Cmd, announcement) {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parent := exec.CommandContext(ctx, program)
+	parent.Env = append(os.Environ(), parentEnv+"="+dir)
+	parent.Stderr = os.Stderr
+	stdout, err := parent.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	if err := parent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err != nil {
+		_ = parent.Process.Kill()
+		t.Fatalf("the parent did not come up: %v", errors.Join(err, parent.Wait()))
+	}
+	t.Logf("first start: %v", time.Since(start))
+	var said announcement
+	if err := json.Unmarshal(line, &said); err != nil {
+		t.Fatal(err)
+	}
+	return parent, said
+}
+
+func dataFolders(t *testing.T, dir string) []string {
+	t.Helper()
+	var folders []string
+	for _, server := range []string{postgresName, brokerName} {
+		folder, err := filepath.EvalSymlinks(filepath.Join(dir, server))
+		if err != nil {
+			t.Fatal(err)
+		}
+		folders = append(folders, folder)
+	}
+	return folders
+}
+
+// processesIn gives the processes that stand in the folders, as every process
+// of both servers does, and for each the ancestor outside of them.
+func processesIn(t *testing.T, folders []string) map[int]int {
+	t.Helper()
+	inside := map[int]bool{}
+	links, err := filepath.Glob("/proc/[0-9]*/cwd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range links {
+		cwd, err := os.Readlink(link)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		for _, folder := range folders {
+			if strings.HasPrefix(cwd, folder) {
+				pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
+				inside[pid] = true
+			}
+		}
+	}
+	found := map[int]int{}
+	for pid := range inside {
+		ancestor := parentOf(pid)
+		for inside[ancestor] {
+			ancestor = parentOf(ancestor)
+		}
+		if ancestor != 0 { // 0: gone meanwhile
+			found[pid] = ancestor
+		}
+	}
+	return found
+}
+
+func parentOf(pid int) int {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	if fields[0] == "Z" {
+		return 0 // ended, and not yet waited for
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	return parent
+}
+
+func writeTable(ctx context.Context, t *testing.T, address string) {
+	t.Helper()
+	connection, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close(ctx) //nolint:errcheck // a test
+	if _, err := connection.Exec(ctx, `CREATE TABLE kept AS SELECT 42 AS answer`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func readTable(ctx context.Context, t *testing.T, address string) {
+	t.Helper()
+	connection, err := pgx.Connect(ctx, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close(ctx) //nolint:errcheck // a test
+	var answer int
+	if err := connection.QueryRow(ctx, `SELECT answer FROM kept`).Scan(&answer); err != nil || answer != 42 {
+		t.Errorf("answer = %d, %v", answer, err)
+	}
+}
+
+const queue = "kept"
+
+func channel(t *testing.T, address string) *amqp.Channel {
+	t.Helper()
+	connection, err := amqp.Dial(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = connection.Close() })
+	channel, err := connection.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return channel
+}
+
+func writeMessage(ctx context.Context, t *testing.T, address string) {
+	t.Helper()
+	channel := channel(t, address)
+	if _, err := channel.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.Confirm(false); err != nil {
+		t.Fatal(err)
+	}
+	confirmation, err := channel.PublishWithDeferredConfirmWithContext(ctx, "", queue, false, false,
+		amqp.Publishing{DeliveryMode: amqp.Persistent, Body: []byte("kept")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := confirmation.WaitContext(ctx); !ok || err != nil {
+		t.Fatalf("the message was not confirmed: %v", err)
+	}
+}
+
+// readMessage takes the message. A quorum queue may need a moment after a
+// start to elect its leader; consuming waits for that.
+func readMessage(ctx context.Context, t *testing.T, address string) string {
+	t.Helper()
+	deliveries, err := channel(t, address).ConsumeWithContext(ctx, queue, "", true, false, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case delivery := <-deliveries:
+		return string(delivery.Body)
+	case <-ctx.Done():
+		return ""
+	}
+}
+
+func queueExists(_ context.Context, t *testing.T, address string) bool {
+	t.Helper()
+	_, err := channel(t, address).QueueDeclarePassive(queue, true, false, false, false, nil)
+	return err == nil
+}

@@ -1,0 +1,201 @@
+package password
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"fmt"
+	mathrand "math/rand/v2"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/crypto/argon2"
+
+	"github.com/muster-id/muster/platform/secret"
+)
+
+// queuePerWorker is the default bound of the queue. Who waits eighth waits some
+// eight hashes, half a second where a hash takes 50 ms: long enough to ride out
+// a burst, short enough that nobody's client has given up on an answer that is
+// still being computed.
+const queuePerWorker = 8
+
+// OverloadedError says that the queue is full: nothing was hashed.
+type OverloadedError struct {
+	// RetryAfter is when the queue will have drained, and a little more, at
+	// random, so that all who were refused do not come back together.
+	RetryAfter time.Duration
+}
+
+// Error says so.
+func (e *OverloadedError) Error() string {
+	return fmt.Sprintf("password hashing is overloaded, try again in %s", e.RetryAfter)
+}
+
+// Stats counts what a pool has done and has to do.
+type Stats struct {
+	// Hashes computed so far, each at the same cost, the pool's first included.
+	Hashes uint64
+	// Refused because the queue was full.
+	Refused uint64
+	// Waiting now.
+	Waiting int
+}
+
+// Pool computes a bounded number of hashes at once. It is safe for concurrent
+// use and owns no goroutine. One serves the whole process.
+//
+// Each hash allocates its memory anew: golang.org/x/crypto/argon2 takes no
+// buffer. The bound on hashes at once is therefore also what bounds the memory.
+type Pool struct {
+	params  Params
+	permits chan struct{}
+	queue   int64
+	// unknown is the verifier of a password that nobody knows, at the same cost
+	// as a real one.
+	unknown verifier
+	derive  func(password, salt []byte, params Params, length int) []byte
+
+	waiting atomic.Int64
+	hashes  atomic.Uint64
+	refused atomic.Uint64
+	// took is how long a hash takes, in nanoseconds: a moving mean.
+	took atomic.Int64
+}
+
+// NewPool makes a pool that hashes with the given costs, which Params.Validate
+// has accepted: at most workers at once (0 for one for each core), and at most
+// queue waiting (0 for eight for each worker). It computes one hash, to know
+// how long one takes.
+func NewPool(params Params, workers, queue int) *Pool {
+	return newPool(params, workers, queue, argon2id)
+}
+
+func newPool(params Params, workers, queue int, derive func([]byte, []byte, Params, int) []byte) *Pool {
+	if workers <= 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	if queue <= 0 {
+		queue = queuePerWorker * workers
+	}
+	p := &Pool{params: params, permits: make(chan struct{}, workers), queue: int64(queue), derive: derive}
+	p.unknown = verifier{params: params, salt: random(saltLength)}
+	p.unknown.key = p.measure(random(keyLength), p.unknown.salt, params, keyLength)
+	return p
+}
+
+// Hash makes a verifier for a new password, a PHC string with a salt of its
+// own. Errors: *OverloadedError, or the context's.
+func (p *Pool) Hash(ctx context.Context, password secret.String) (secret.String, error) {
+	v := verifier{params: p.params, salt: random(saltLength)}
+	var err error
+	if v.key, err = p.compute(ctx, password, v, keyLength); err != nil {
+		return secret.String{}, fmt.Errorf("hash password: %w", err)
+	}
+	return v.encode(), nil
+}
+
+// Verify tells whether a password is the one that a verifier was made from.
+// Errors: ErrVerifier, *OverloadedError, or the context's.
+func (p *Pool) Verify(ctx context.Context, phc, password secret.String) (bool, error) {
+	v, err := decode(phc)
+	if err != nil {
+		return false, fmt.Errorf("verify password: %w", err)
+	}
+	key, err := p.compute(ctx, password, v, len(v.key))
+	if err != nil {
+		return false, fmt.Errorf("verify password: %w", err)
+	}
+	return subtle.ConstantTimeCompare(key, v.key) == 1, nil
+}
+
+// VerifyUnknown does the work of Verify for a login name that nobody has, so
+// that the time of the answer does not tell who has an account. Errors:
+// *OverloadedError, or the context's.
+func (p *Pool) VerifyUnknown(ctx context.Context, password secret.String) error {
+	key, err := p.compute(ctx, password, p.unknown, keyLength)
+	if err != nil {
+		return fmt.Errorf("verify password: %w", err)
+	}
+	_ = subtle.ConstantTimeCompare(key, p.unknown.key)
+	return nil
+}
+
+// Outdated tells whether a verifier was made with other costs than the pool's,
+// or is none, and should be made again when the password is at hand.
+func (p *Pool) Outdated(phc secret.String) bool {
+	v, err := decode(phc)
+	return err != nil || v.params != p.params || len(v.key) != keyLength
+}
+
+// Stats tells what the pool has done so far.
+func (p *Pool) Stats() Stats {
+	return Stats{Hashes: p.hashes.Load(), Refused: p.refused.Load(), Waiting: int(p.waiting.Load())}
+}
+
+func (p *Pool) compute(ctx context.Context, password secret.String, v verifier, length int) ([]byte, error) {
+	if err := p.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-p.permits }()
+	text := normalise(password)
+	defer clear(text)
+	return p.measure(text, v.salt, v.params, length), nil
+}
+
+// acquire takes a permit, waiting in the queue if need be. Waiters are served
+// in order: a channel hands a freed place to the first who is blocked on it, so
+// a newcomer's quick try never overtakes.
+func (p *Pool) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case p.permits <- struct{}{}:
+		return nil
+	default:
+	}
+	if waiting := p.waiting.Add(1); waiting > p.queue {
+		p.waiting.Add(-1)
+		p.refused.Add(1)
+		return &OverloadedError{RetryAfter: p.retryAfter()}
+	}
+	defer p.waiting.Add(-1)
+	select {
+	case p.permits <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// retryAfter is the time in which a full queue, and what is being hashed, is done.
+func (p *Pool) retryAfter() time.Duration {
+	workers := int64(cap(p.permits))
+	drained := time.Duration((p.queue + workers) * p.took.Load() / workers)
+	return drained + mathrand.N(drained/2+1)
+}
+
+func (p *Pool) measure(password, salt []byte, params Params, length int) []byte {
+	began := time.Now()
+	key := p.derive(password, salt, params, length)
+	took := time.Since(began).Nanoseconds()
+	// A mean over the last eight or so; two that write at once lose one sample.
+	if before := p.took.Load(); before > 0 {
+		took = before + (took-before)/8
+	}
+	p.took.Store(took)
+	p.hashes.Add(1)
+	return key
+}
+
+func argon2id(password, salt []byte, params Params, length int) []byte {
+	return argon2.IDKey(password, salt, params.Time, params.MemoryKiB, params.Parallelism, uint32(length)) //nolint:gosec // at most 64
+}
+
+func random(length int) []byte {
+	bytes := make([]byte, length)
+	_, _ = rand.Read(bytes) // never fails
+	return bytes
+}

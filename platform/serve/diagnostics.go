@@ -1,0 +1,40 @@
+package serve
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
+	"connectrpc.com/grpcreflect"
+)
+
+// Diagnostics mounts gRPC health and server reflection for a service's Connect
+// services. They stand outside the access gate, having no option of ours: mount
+// them on an internal listener, whose mTLS keeps strangers out, and not on the
+// public one. Health is NOT_SERVING until ready says otherwise.
+func Diagnostics(mux *http.ServeMux, ready func() bool, services ...string) {
+	mux.Handle(grpchealth.NewHandler(&checker{ready: ready, services: services}))
+	reflector := grpcreflect.NewStaticReflector(services...)
+	mux.Handle(grpcreflect.NewHandlerV1(reflector))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+}
+
+type checker struct {
+	ready    func() bool
+	services []string
+}
+
+var _ grpchealth.Checker = (*checker)(nil)
+
+// Check tells the state of one service, or of the process for the empty name.
+func (c *checker) Check(_ context.Context, request *grpchealth.CheckRequest) (*grpchealth.CheckResponse, error) {
+	if request.Service != "" && !slices.Contains(c.services, request.Service) {
+		return nil, connect.NewError(connect.CodeNotFound, nil)
+	}
+	if !c.ready() {
+		return &grpchealth.CheckResponse{Status: grpchealth.StatusNotServing}, nil
+	}
+	return &grpchealth.CheckResponse{Status: grpchealth.StatusServing}, nil
+}

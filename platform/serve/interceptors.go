@@ -1,0 +1,190 @@
+package serve
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"buf.build/go/protovalidate"
+	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/muster-id/muster/platform/access"
+	"github.com/muster-id/muster/platform/reason"
+)
+
+const (
+	defaultMaxRequestBytes = 1 << 20
+	defaultTimeout         = 10 * time.Second
+	// longestTimeout bounds what a caller may ask for.
+	longestTimeout = time.Minute
+	// sendTimeout bounds how long one message of a stream may take to write.
+	sendTimeout = 30 * time.Second
+)
+
+// Config of the interceptors.
+type Config struct {
+	// Logger takes the causes of errors.
+	Logger *slog.Logger
+	// Verifier checks access tokens; nil for a service that serves no person.
+	Verifier access.Verifier
+	// Permissions that each role grants.
+	Permissions map[string][]string
+	// MaxRequestBytes bounds a request message, decompressed; 1 MiB if 0.
+	MaxRequestBytes int
+	// Timeout bounds a unary call whose caller gave no time-out; 10 s if 0. A
+	// caller's own may be longer, up to a minute.
+	Timeout time.Duration
+}
+
+// Interceptors is what every handler of a service is made with: the access
+// gate, then reasons with recovery, the time-out, and the rules of protovalidate;
+// and a JSON codec that refuses unknown fields.
+func Interceptors(config Config) connect.HandlerOption {
+	if config.MaxRequestBytes == 0 {
+		config.MaxRequestBytes = defaultMaxRequestBytes
+	}
+	if config.Timeout == 0 {
+		config.Timeout = defaultTimeout
+	}
+	return connect.WithHandlerOptions(
+		strictJSON(),
+		connect.WithReadMaxBytes(config.MaxRequestBytes),
+		connect.WithRequestGate(gate(config)),
+		connect.WithInterceptors(
+			outcome{},
+			reason.NewInterceptor(config.Logger),
+			timeout(config.Timeout),
+			rules{},
+		),
+	)
+}
+
+// gate names the call for the log and the trace, then asks access. Its errors
+// reach no interceptor, so they get their reason here.
+func gate(config Config) connect.RequestGateFunc {
+	ask := access.NewGate(access.Config{Verifier: config.Verifier, Permissions: config.Permissions})
+	return func(ctx context.Context, spec connect.Spec, peer connect.Peer, header http.Header) (context.Context, error) {
+		e := exchangeOf(ctx)
+		e.procedure = spec.Procedure
+		trace.SpanFromContext(ctx).SetName(spec.Procedure)
+		passed, err := ask(ctx, spec, peer, header)
+		if err != nil {
+			return nil, e.fail(ctx, config.Logger, err)
+		}
+		return passed, nil
+	}
+}
+
+// outcome tells the server's middleware what became of a call. It is the
+// outermost, so what it sees is what the client gets.
+type outcome struct{}
+
+var _ connect.Interceptor = outcome{}
+
+// WrapUnary notes the answer.
+func (outcome) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		e := exchangeOf(ctx)
+		e.answered = true
+		response, err := next(ctx, request)
+		e.note(err)
+		return response, err
+	}
+}
+
+// WrapStreamingClient leaves clients alone.
+func (outcome) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler notes the answer. A stream may last longer than the
+// server's write time-out, so each message gets one of its own.
+func (outcome) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		e := exchangeOf(ctx)
+		e.answered = true
+		if e.controller == nil {
+			return next(ctx, conn)
+		}
+		// Of a writer that has no deadlines the server's own stays.
+		_ = e.controller.SetWriteDeadline(time.Time{})
+		err := next(ctx, &patient{conn, e.controller})
+		_ = e.controller.SetWriteDeadline(time.Now().Add(sendTimeout))
+		e.note(err)
+		return err
+	}
+}
+
+type patient struct {
+	connect.StreamingHandlerConn
+	controller *http.ResponseController
+}
+
+func (p *patient) Send(message any) error {
+	_ = p.controller.SetWriteDeadline(time.Now().Add(sendTimeout))
+	err := p.StreamingHandlerConn.Send(message)
+	_ = p.controller.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// timeout bounds unary calls. Streams end with their client or their handler.
+func timeout(standard time.Duration) connect.Interceptor {
+	return connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
+		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+			bound := standard
+			if _, given := ctx.Deadline(); given {
+				bound = max(standard, longestTimeout)
+			}
+			ctx, cancel := context.WithTimeout(ctx, bound)
+			defer cancel()
+			return next(ctx, request)
+		}
+	})
+}
+
+// rules checks requests against the rules in their proto. The validator is the
+// process's one: it compiles each message's rules once.
+type rules struct{}
+
+var _ connect.Interceptor = rules{}
+
+// WrapUnary checks the request.
+func (rules) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		if err := validate(request.Any()); err != nil {
+			return nil, err
+		}
+		return next(ctx, request)
+	}
+}
+
+// WrapStreamingClient leaves clients alone.
+func (rules) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler checks each message received.
+func (rules) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		return next(ctx, ruled{conn})
+	}
+}
+
+type ruled struct{ connect.StreamingHandlerConn }
+
+func (r ruled) Receive(message any) error {
+	if err := r.StreamingHandlerConn.Receive(message); err != nil {
+		return err
+	}
+	return validate(message)
+}
+
+func validate(message any) error {
+	if message, ok := message.(proto.Message); ok {
+		return protovalidate.Validate(message)
+	}
+	return nil
+}

@@ -38,7 +38,15 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(tidy{m}) }
+
+// tidy closes the idle connections to RabbitMQ's management API, which are no leak.
+type tidy struct{ *testing.M }
+
+func (t tidy) Run() int {
+	defer http.DefaultClient.CloseIdleConnections()
+	return t.M.Run()
+}
 
 var discard = slog.New(slog.DiscardHandler)
 

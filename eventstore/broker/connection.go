@@ -27,12 +27,12 @@ const (
 )
 
 var (
-	// ErrInvalidURL: the URL is not an AMQP URL. It is not quoted, since it holds
-	// a password.
+	// ErrInvalidURL means that the URL is not an AMQP URL. It is not quoted, since
+	// it holds a password.
 	ErrInvalidURL = errors.New("broker URL is not an AMQP URL")
-	// ErrNotConnected: there is no broker at present. Try again later.
+	// ErrNotConnected means that there is no broker at present. Try again later.
 	ErrNotConnected = errors.New("not connected to the broker")
-	// ErrClosed: the owner has closed it.
+	// ErrClosed means that the owner has closed it.
 	ErrClosed = errors.New("closed")
 )
 
@@ -69,7 +69,7 @@ func Connect(ctx context.Context, config Config) (*Connection, error) {
 	ctx, stop := context.WithCancel(ctx)
 	c := &Connection{
 		url:     url,
-		logger:  config.Logger.With("broker", uri.Host, "vhost", uri.Vhost),
+		logger:  config.Logger.With(slog.String("broker", uri.Host), slog.String("vhost", uri.Vhost)),
 		stop:    stop,
 		done:    make(chan struct{}),
 		changed: make(chan struct{}),
@@ -118,7 +118,7 @@ func (c *Connection) run(ctx context.Context) {
 			}
 		}
 		if ctx.Err() == nil && !reported {
-			c.logger.Warn("broker is down, trying again until it is up", "error", err)
+			c.logger.Warn("broker is down, trying again until it is up", slog.Any("error", err))
 			reported = true
 		}
 		sleep(ctx, pause)

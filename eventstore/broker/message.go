@@ -25,8 +25,8 @@ const (
 	HeaderShard   = "shard"
 )
 
-// ErrUndecodable: the message is not an event. Nack it: the next time it will
-// not be one either.
+// ErrUndecodable means that the message is not an event. Nack it: the next time
+// it will not be one either.
 var ErrUndecodable = errors.New("message is not an event")
 
 // Encode makes the message of an event. Its id is the event's id; its body is

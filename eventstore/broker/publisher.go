@@ -20,8 +20,8 @@ const (
 	window = 1000
 )
 
-// ErrNotConfirmed: the broker has not taken every message. Some may have
-// arrived, so publish them all again.
+// ErrNotConfirmed means that the broker has not taken every message. Some may
+// have arrived, so publish them all again.
 var ErrNotConfirmed = errors.New("broker has not confirmed every message")
 
 // UnroutableError says that messages found no queue: their projection has not

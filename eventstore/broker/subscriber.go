@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ import (
 // prefetch is how many messages a consumer may hold unanswered.
 const prefetch = 1000
 
-// ErrUnknownQueue: the subscriber was not given the topology of that queue.
+// ErrUnknownQueue means that the subscriber was not given that queue's topology.
 var ErrUnknownQueue = errors.New("no topology for this queue")
 
 // errCancelled: the broker has ended the consumer.
@@ -90,7 +91,7 @@ func (s *Subscriber) Close() error {
 
 // run consumes, and starts over whenever that ends.
 func (s *Subscriber) run(ctx context.Context, topology Topology, out chan<- *message.Message) {
-	logger := s.connection.logger.With("queue", topology.Queue)
+	logger := s.connection.logger.With(slog.String("queue", topology.Queue))
 	pause := newBackoff()
 	reported := false
 	for {
@@ -108,7 +109,7 @@ func (s *Subscriber) run(ctx context.Context, topology Topology, out chan<- *mes
 			return
 		}
 		if !reported {
-			logger.Warn("not consuming, trying again until it works", "error", err)
+			logger.Warn("not consuming, trying again until it works", slog.Any("error", err))
 			reported = true
 		}
 		sleep(ctx, pause)

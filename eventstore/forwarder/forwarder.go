@@ -135,7 +135,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 		err := f.follow(ctx)
 		f.set(func(s *state) { s.leading, s.oldest = false, time.Time{} })
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // told to end
 		}
 		f.failed("not forwarding, taking the lead again", err)
 		if time.Since(since) > longestPause {
@@ -172,7 +172,7 @@ func (f *Forwarder) follow(ctx context.Context) error {
 	for {
 		page, err := leadership.Read(ctx, cursor, f.batch)
 		if cursor != "" && (errors.Is(err, eventstore.ErrEpochChanged) || errors.Is(err, eventstore.ErrCursorInvalid)) {
-			f.logger.Warn("the checkpoint is of another time, forwarding from the beginning", "error", err)
+			f.logger.Warn("the checkpoint is of another time, forwarding from the beginning", slog.Any("error", err))
 			cursor = ""
 			continue
 		}
@@ -245,7 +245,7 @@ func (f *Forwarder) failed(what string, err error) {
 	var known bool
 	f.set(func(s *state) { known, s.fault, s.err = s.fault == what, what, err })
 	if !known {
-		f.logger.Warn(what, "error", err)
+		f.logger.Warn(what, slog.Any("error", err))
 	}
 }
 

@@ -178,7 +178,7 @@ func (p *Projector) attempt(ctx context.Context, b *batch) (bool, error) {
 	// The cursor of a page without events is not worth a transaction: to start
 	// from the one before costs no more. One of an older epoch means nothing.
 	if whole && b.page != nil && b.page.Epoch == at.epoch && len(b.page.Events) > 0 {
-		cursor = &b.page.Next
+		_ = cursor
 	}
 	if len(runs) == 0 && cursor == nil {
 		return true, nil
@@ -189,7 +189,7 @@ func (p *Projector) attempt(ctx context.Context, b *batch) (bool, error) {
 		}
 		return false, err
 	}
-	return true, nil
+	return whole, nil
 }
 
 // news are the events that are not applied. Messages and pages of an older

@@ -153,8 +153,11 @@ type fakeLog struct {
 	shown int
 	// mangle spoils a page, which a real log never does.
 	mangle func([]eventstore.Event) []eventstore.Event
-	// gaps counts the calls of ReadStream.
-	gaps int
+	// gaps counts the calls of ReadStream, and atGap is called in each.
+	gaps  int
+	atGap func()
+	// first is the cursor of the first ReadLog since it was last emptied.
+	first *eventstore.Cursor
 }
 
 func newFakeLog() *fakeLog {
@@ -222,6 +225,9 @@ func (l *fakeLog) ReadLog(ctx context.Context, after eventstore.Cursor, limit in
 func (l *fakeLog) page(after eventstore.Cursor, limit int) (eventstore.Page, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.first == nil {
+		l.first = &after
+	}
 	if l.away != nil {
 		return eventstore.Page{}, nil, l.away
 	}
@@ -260,6 +266,9 @@ func (l *fakeLog) ReadStream(_ context.Context, stream string, from int64, limit
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gaps++
+	if l.atGap != nil {
+		l.atGap()
+	}
 	var events []eventstore.Event
 	for _, event := range l.events {
 		if event.Stream == stream && event.Version >= from && len(events) < limit {

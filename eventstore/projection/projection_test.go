@@ -41,9 +41,14 @@ func TestTailAloneMakesTheRows(t *testing.T) {
 		return nil
 	}
 	b.log.append("user-4", counted)
-	p, _ = b.start(t)
+	b.log.first = nil
+	p, stop = b.start(t)
 	ready(t, p)
+	stop()
 	b.want(t)
+	if *b.log.first != "1:1201" {
+		t.Errorf("the second process began at %q, want \"1:1201\"", *b.log.first)
+	}
 	if applied.Load() != 1 {
 		t.Errorf("%d events applied after the restart, want 1", applied.Load())
 	}
@@ -381,6 +386,27 @@ func TestBatchGoesIntoTheGenerationThatServes(t *testing.T) {
 	}
 	if rows := b.projection.rows(t, b.pool); events != 2 || rows["user-1"].Events != 1 {
 		t.Errorf("generation 2 has %d events, generation 1 has %d; want 2 and 1", events, rows["user-1"].Events)
+	}
+}
+
+func TestGenerationThatMovesWhileABatchIsPrepared(t *testing.T) {
+	t.Parallel()
+	b, p, stop := brokered(t)
+	b.broker.deliver(b.log.append("user-1", counted))
+	b.await(t, p, "user-1")
+	b.log.append("user-1", counted)
+	b.log.set(func(l *fakeLog) {
+		l.atGap = func() {
+			if _, err := b.pool.Exec(context.Background(), `UPDATE read.projections SET generation = 2`); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	b.broker.deliver(b.log.append("user-1", counted))
+	b.await(t, p, "user-1")
+	stop()
+	if rows := b.projection.rows(t, b.pool); rows["user-1"].Events != 1 {
+		t.Errorf("%d events in the generation that no longer serves, want 1", rows["user-1"].Events)
 	}
 }
 

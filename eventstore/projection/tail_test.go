@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,19 +16,24 @@ import (
 // late or not as the test says.
 type paced struct {
 	log    *fakeLog
-	polls  int
-	waits  time.Duration
-	late   bool
-	broker time.Time
-	events []eventstore.Event
 	status *status
+	// late and broker, in Unix nanoseconds, are what the tail is told.
+	late   atomic.Bool
+	broker atomic.Int64
+	// polls counts the reads, the last of which waited this long.
+	polls atomic.Int64
+	waits atomic.Int64
+	// events counts what was read.
+	events atomic.Int64
 }
 
 func (p *paced) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
-	p.polls++
-	p.waits = wait
+	p.polls.Add(1)
+	p.waits.Store(int64(wait))
 	return p.log.ReadLog(ctx, after, limit, wait)
 }
+
+func (p *paced) waiting() time.Duration { return time.Duration(p.waits.Load()) }
 
 // begin starts the tail; it ends with the bubble's context.
 func (p *paced) begin(ctx context.Context) *tail {
@@ -38,10 +44,10 @@ func (p *paced) begin(ctx context.Context) *tail {
 		source: p,
 		load:   func(context.Context) (eventstore.Cursor, error) { return "", nil },
 		submit: func(_ context.Context, page eventstore.Page) (bool, error) {
-			p.events = append(p.events, page.Events...)
-			return p.late && len(page.Events) > 0, nil
+			p.events.Add(int64(len(page.Events)))
+			return p.late.Load() && len(page.Events) > 0, nil
 		},
-		brokerInTime: func() time.Time { return p.broker },
+		brokerInTime: func() time.Time { return time.Unix(0, p.broker.Load()) },
 		status:       p.status,
 		caughtUp:     make(chan struct{}),
 	}
@@ -71,16 +77,16 @@ func TestTailOnlyLooksAfterABrokerThatDelivers(t *testing.T) {
 		tail := p.begin(ctx)
 		pass(3 * time.Second)
 		<-tail.caughtUp
-		p.broker = time.Now() // brought one in time
+		p.broker.Store(time.Now().UnixNano()) // brought one in time
 		p.log.append("user-1", counted)
 		pass(0)
 		if !p.status.stats().BrokerDelivers {
 			t.Fatal("a broker that delivers is not trusted")
 		}
-		p.polls = 0
+		p.polls.Store(0)
 		pass(time.Minute)
-		if p.polls != 120 || p.waits != 0 {
-			t.Errorf("%d looks in a minute, each waiting %v; want 120 that do not wait", p.polls, p.waits)
+		if p.polls.Load() != 120 || p.waiting() != 0 {
+			t.Errorf("%d looks in a minute, each waiting %v; want 120 that do not wait", p.polls.Load(), p.waiting())
 		}
 	})
 }
@@ -91,31 +97,32 @@ func TestTailGoesAtTheHeadsPaceOnceAnEventIsLate(t *testing.T) {
 		p := &paced{}
 		p.begin(ctx)
 		pass(3 * time.Second)
-		p.broker = time.Now()
+		p.broker.Store(time.Now().UnixNano())
 		p.log.append("user-1", counted)
 		pass(0)
 
-		p.late = true // the broker falls silent
+		p.late.Store(true) // the broker falls silent
 		p.log.append("user-1", counted)
 		pass(lookInterval)
-		if p.status.stats().BrokerDelivers || len(p.events) != 2 {
-			t.Fatalf("after a late event: %+v, %d events", p.status.stats(), len(p.events))
+		if p.status.stats().BrokerDelivers || p.events.Load() != 2 {
+			t.Fatalf("after a late event: %+v, %d events", p.status.stats(), p.events.Load())
 		}
-		p.polls = 0
+		p.polls.Store(0)
 		pass(time.Minute)
-		if p.polls != 12 || p.waits != headWait {
-			t.Errorf("%d reads in a quiet minute, each waiting %v; want 12 of %v", p.polls, p.waits, headWait)
+		if p.polls.Load() != 12 || p.waiting() != headWait {
+			t.Errorf("%d reads in a quiet minute, each waiting %v; want 12 of %v", p.polls.Load(), p.waiting(), headWait)
 		}
 		for i := range 10 {
 			p.log.append("user-1", counted)
 			pass(0)
-			if len(p.events) != 3+i {
+			if p.events.Load() != int64(3+i) {
 				t.Fatalf("event %d is not read as soon as it is there", i)
 			}
 		}
 
 		// It delivers again, and is trusted after a calm while, not before.
-		p.late, p.broker = false, time.Now().Add(time.Millisecond)
+		p.late.Store(false)
+		p.broker.Store(time.Now().Add(time.Millisecond).UnixNano())
 		pass(calm - 100*time.Millisecond)
 		p.log.append("user-1", counted)
 		pass(0)
@@ -137,8 +144,8 @@ func TestSilenceIsNoProofThatTheBrokerDelivers(t *testing.T) {
 		p := &paced{}
 		p.begin(ctx)
 		pass(time.Hour)
-		if p.status.stats().BrokerDelivers || p.waits != headWait {
-			t.Errorf("trusted without a message: %+v, waiting %v", p.status.stats(), p.waits)
+		if p.status.stats().BrokerDelivers || p.waiting() != headWait {
+			t.Errorf("trusted without a message: %+v, waiting %v", p.status.stats(), p.waiting())
 		}
 	})
 }
@@ -149,12 +156,12 @@ func TestTailComesBackWithBackoffWhenTheLogWasAway(t *testing.T) {
 		p := &paced{}
 		p.begin(ctx)
 		pass(time.Second)
+		p.polls.Store(0)
 		p.log.set(func(l *fakeLog) { l.away = errors.New("no route to the log") })
-		p.polls = 0
 		pass(10 * time.Minute)
 		// At the longest pause, less jitter, 60 to 120 times; a few more to get there.
-		if p.polls < 55 || p.polls > 135 {
-			t.Errorf("%d reads in ten minutes without a log", p.polls)
+		if p.polls.Load() < 55 || p.polls.Load() > 135 {
+			t.Errorf("%d reads in ten minutes without a log", p.polls.Load())
 		}
 		if got := p.status.stats().LastError; got == "" {
 			t.Error("stats do not tell that the log is away")
@@ -162,8 +169,8 @@ func TestTailComesBackWithBackoffWhenTheLogWasAway(t *testing.T) {
 		p.log.set(func(l *fakeLog) { l.away = nil })
 		p.log.append("user-1", counted)
 		pass(longestPause)
-		if len(p.events) != 1 || p.status.stats().LastError != "" {
-			t.Errorf("%d events after the log came back; %+v", len(p.events), p.status.stats())
+		if p.events.Load() != 1 || p.status.stats().LastError != "" {
+			t.Errorf("%d events after the log came back; %+v", p.events.Load(), p.status.stats())
 		}
 	})
 }
@@ -176,8 +183,8 @@ func TestTailOfAnotherLogIsRefused(t *testing.T) {
 		p.log.name = "media"
 		p.log.append("user-1", counted)
 		pass(time.Minute)
-		if len(p.events) != 0 || p.status.stats().LastError == "" {
-			t.Errorf("%d events of another log taken; %+v", len(p.events), p.status.stats())
+		if p.events.Load() != 0 || p.status.stats().LastError == "" {
+			t.Errorf("%d events of another log taken; %+v", p.events.Load(), p.status.stats())
 		}
 	})
 }

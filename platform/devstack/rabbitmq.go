@@ -93,6 +93,10 @@ func (s *Stack) launchBroker(ctx context.Context, password secret.String) (*proc
 	if err := s.configureBroker(folder, account, password); err != nil {
 		return nil, err
 	}
+	home, err := brokerHome(s.broker.source.program, folder, s.brokerPlugins()...)
+	if err != nil {
+		return nil, err
+	}
 	ports := s.directory.state.Ports
 	port := func(name string) string { return strconv.Itoa(ports[name]) }
 	death := syscall.SIGTERM
@@ -110,6 +114,7 @@ func (s *Stack) launchBroker(ctx context.Context, password secret.String) (*proc
 			"ERL_AFLAGS=-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}",
 			"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT="+port(epmdPort),
 			"ERL_CRASH_DUMP_SECONDS=0",
+			"RABBITMQ_SCRIPTS_DIR="+home, // empty for where the script lies
 			"RABBITMQ_CONF_ENV_FILE="+filepath.Join(folder, "none"),
 			"RABBITMQ_NODENAME="+node,
 			"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1", "RABBITMQ_NODE_PORT="+port(brokerPort), "RABBITMQ_DIST_PORT="+port(distributionPort),
@@ -125,6 +130,13 @@ func (s *Stack) launchBroker(ctx context.Context, password secret.String) (*proc
 		// Therefore it is asked to end, also at our death.
 		death: death, signal: syscall.SIGTERM, bound: brokerBound,
 	})
+}
+
+func (s *Stack) brokerPlugins() []string {
+	if s.broker.management {
+		return []string{"rabbitmq_management"}
+	}
+	return nil
 }
 
 // startEpmd runs the name server that Erlang programs meet at; RabbitMQ would
@@ -158,9 +170,8 @@ func (s *Stack) configureBroker(folder string, account *syscall.Credential, pass
 		"default_user = " + role,
 		"default_pass = " + password.Reveal(),
 	}
-	plugins := "[]."
+	plugins := "[" + strings.Join(s.brokerPlugins(), ",") + "]."
 	if s.broker.management {
-		plugins = "[rabbitmq_management]."
 		settings = append(settings, "management.tcp.ip = 127.0.0.1",
 			"management.tcp.port = "+strconv.Itoa(s.directory.state.Ports[managementPort]))
 	}

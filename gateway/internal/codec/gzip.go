@@ -29,7 +29,7 @@ func (b *boundedGzip) Read(p []byte) (int, error) {
 	}
 	n, err := b.in.Read(p)
 	b.left -= n
-	if false {
+	if b.left < 0 {
 		b.left = 0
 		return n, reason.New(musterv1.Reason_REASON_BODY_TOO_LARGE)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,51 +14,15 @@ import (
 	"github.com/muster-id/muster/credentials"
 	"github.com/muster-id/muster/gateway"
 	"github.com/muster-id/muster/identity"
-	"github.com/muster-id/muster/platform/config"
 	"github.com/muster-id/muster/platform/devstack/child"
-	"github.com/muster-id/muster/platform/telemetry"
+	"github.com/muster-id/muster/platform/process"
 )
 
-// Service is one of Muster's, ready to run.
-type Service interface {
-	// Run serves until ctx ends, and then shuts down in order.
-	Run(ctx context.Context) error
-	// Addr is where it listens.
-	Addr() string
-	// Ready is closed once it can do its work.
-	Ready() <-chan struct{}
-}
-
-// Definition is a service's settings and its constructor.
-type Definition struct {
-	// Settings is an empty struct of them, for `--help`.
-	Settings any
-	// New configures a service from a file of settings ("" for none) and an environment.
-	New func(ctx context.Context, file string, environ []string, logger *slog.Logger) (Service, error)
-}
-
 // Services by name.
-var Services = map[string]Definition{
-	"identity":    define("identity", identity.New),
-	"credentials": define("credentials", credentials.New),
-	"gateway":     define("gateway", gateway.New),
-}
-
-func define[C any, S Service](name string, build func(context.Context, C, *slog.Logger) (S, error)) Definition {
-	return Definition{
-		Settings: new(C),
-		New: func(ctx context.Context, file string, environ []string, logger *slog.Logger) (Service, error) {
-			var settings C
-			if err := config.Load(name, &settings, file, environ); err != nil {
-				return nil, err
-			}
-			service, err := build(ctx, settings, logger)
-			if err != nil {
-				return nil, fmt.Errorf("start %s: %w", name, err)
-			}
-			return service, nil
-		},
-	}
+var Services = map[string]process.Program{
+	"identity":    process.New("identity", identity.New),
+	"credentials": process.New("credentials", credentials.New),
+	"gateway":     process.New("gateway", gateway.New),
 }
 
 // part is a service that runs, wherever.
@@ -89,7 +52,7 @@ func startInside(ctx context.Context, name string, settings environment, path st
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	service, err := Services[name].New(ctx, "", settings.pairs(), telemetry.NewLogger(log, slog.LevelInfo, telemetry.JSON))
+	service, err := Services[name].Start(ctx, "", settings.pairs(), log)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
@@ -115,16 +78,16 @@ func (i *inside) stop() error {
 	return i.log.Close()
 }
 
-// process is a service as a process of its own: the same binary, with its own
+// separate is a service as a process of its own: the same binary, with its own
 // settings and little else of our environment.
-type process struct {
+type separate struct {
 	child *child.Child
 	ended chan error
 }
 
 var errNoReason = errors.New("no reason given")
 
-func startProcess(name string, settings environment, path string) (part, error) {
+func startSeparate(name string, settings environment, path string) (part, error) {
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -141,7 +104,7 @@ func startProcess(name string, settings environment, path string) (part, error) 
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	p := &process{child: started, ended: make(chan error, 1)}
+	p := &separate{child: started, ended: make(chan error, 1)}
 	go func() { // ends with the child
 		err := started.Err()
 		p.ended <- fmt.Errorf("%s ended by itself: %w (its log: %s)", name, cmp.Or(err, errNoReason), path)
@@ -149,9 +112,9 @@ func startProcess(name string, settings environment, path string) (part, error) 
 	return p, nil
 }
 
-func (p *process) pid() int             { return p.child.PID() }
-func (p *process) failed() <-chan error { return p.ended }
-func (p *process) stop() error          { return p.child.Stop(syscall.SIGTERM, stopBound) }
+func (p *separate) pid() int             { return p.child.PID() }
+func (p *separate) failed() <-chan error { return p.ended }
+func (p *separate) stop() error          { return p.child.Stop(syscall.SIGTERM, stopBound) }
 
 // reexec is what a child needs of our environment: where programs and
 // temporary files are, and what makes a test binary behave as `muster`.

@@ -118,7 +118,7 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 	for _, name := range names {
 		var begun part
 		if options.Separate {
-			begun, err = startProcess(name, environments[name], l.log(name))
+			begun, err = startSeparate(name, environments[name], l.log(name))
 		} else {
 			begun, err = startInside(ctx, name, environments[name], l.log(name))
 		}

@@ -40,7 +40,8 @@ type Config struct {
 	PasswordQueue       int    `env:"PASSWORD_QUEUE" envDefault:"0" desc:"Sign-ins that may wait for a hash; 0 for eight for each worker"`
 
 	// Passwords is the process's hashing pool, where several services share a
-	// process; nil makes one from the settings above.
+	// process; nil makes one from the settings above. Whoever makes it makes room
+	// for it.
 	Passwords *password.Pool `env:"-"`
 }
 

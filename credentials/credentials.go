@@ -55,7 +55,9 @@ type Service struct {
 	projector  *projection.Projector
 	rehasher   *app.Rehasher
 	sweeper    *app.Sweeper
-	ready      chan struct{}
+	// passwords is the hashing pool where it is this service's own.
+	passwords *password.Pool
+	ready     chan struct{}
 }
 
 // New migrates the database, makes the first signing key where there is none,
@@ -93,6 +95,7 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 	passwords := config.Passwords
 	if passwords == nil {
 		passwords = password.NewPool(checked.costs, config.PasswordWorkers, config.PasswordQueue)
+		s.passwords = passwords
 	}
 	if err := s.project(ctx, config, self, logger); err != nil {
 		return err
@@ -196,6 +199,9 @@ func (s *Service) bind(config Config, self certificate.Identity, keys *signing.R
 // sweeper stop; then the broker's connection and the database's are closed.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
+	if s.passwords != nil {
+		defer s.passwords.MakeRoom()()
+	}
 	serving, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))

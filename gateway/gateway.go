@@ -119,7 +119,7 @@ func New(_ context.Context, config Config, logger *slog.Logger) (*Service, error
 	server, err := serve.New(serve.ServerConfig{
 		Name:           service,
 		Address:        config.Listen,
-		Handler:        site.SecureHeaders(policy.Handler(mux)),
+		Handler:        site.SecureHeaders(policy.Handler(http.MaxBytesHandler(mux, maxBody+bodyOverhead))),
 		TLS:            checked.tls,
 		TrustedProxies: config.TrustedProxies,
 		Logger:         logger,

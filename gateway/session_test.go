@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -247,6 +248,36 @@ func TestChangePasswordEndsAllSessionsFirst(t *testing.T) {
 	}
 	if got.body["signInReady"] != true || got.header.Get("Muster-Consistency-Token") == "" || got.cookie() == nil || got.cookie().MaxAge >= 0 {
 		t.Errorf("got %s, cookie %v", got.text, got.cookie())
+	}
+}
+
+func TestSessionsEndAlsoWhenTheCallerHasGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ctx, leave := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	w.credentials.endSessions = func(ctx context.Context, _ *credentialsv1.EndSessionsRequest) (*credentialsv1.EndSessionsResponse, error) {
+		leave()
+		select { // a gateway that gave up would end this call
+		case <-ctx.Done():
+		case <-time.After(500 * time.Millisecond):
+		}
+		ended <- ctx.Err()
+		return &credentialsv1.EndSessionsResponse{}, nil
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.base+changePass,
+		strings.NewReader(`{"presentPassword":"correct horse","newPassword":"battery staple"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Authorization", w.bearer(nil))
+	if response, err := w.client.Do(request); err == nil {
+		response.Body.Close()
+		t.Fatal("the caller did not leave")
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the sessions were left alive: %v", err)
 	}
 }
 

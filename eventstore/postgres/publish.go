@@ -190,7 +190,7 @@ func optionalBytes(text string) []byte {
 // executor is what the publisher writes to. The publisher knows neither the
 // command's context nor what became of its statement, so both are kept here.
 type executor struct {
-	ctx     context.Context
+	ctx     context.Context //nolint:containedctx // the publisher passes none on
 	exec    execFunc
 	written int64
 }

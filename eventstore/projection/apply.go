@@ -178,7 +178,7 @@ func (p *Projector) attempt(ctx context.Context, b *batch) (bool, error) {
 	// The cursor of a page without events is not worth a transaction: to start
 	// from the one before costs no more. One of an older epoch means nothing.
 	if whole && b.page != nil && b.page.Epoch == at.epoch && len(b.page.Events) > 0 {
-		_ = cursor
+		cursor = &b.page.Next
 	}
 	if len(runs) == 0 && cursor == nil {
 		return true, nil

@@ -57,7 +57,7 @@ func (p *paced) begin(ctx context.Context) *tail {
 
 // pass lets time go by. Inside the bubble this takes none.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 

@@ -88,15 +88,6 @@ func (s *world) call(t *testing.T, procedure string, body any, headers ...header
 	return s.send(t, request)
 }
 
-func (s *world) get(t *testing.T, path string) answer {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s.send(t, request)
-}
-
 func (s *world) send(t *testing.T, request *http.Request) answer {
 	t.Helper()
 	client := &http.Client{Timeout: 20 * time.Second}

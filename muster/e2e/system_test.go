@@ -2,16 +2,11 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/tls"
-	"net"
 	"net/http"
 	"os"
 	"strings"
 	"sync"
 	"testing"
-	"time"
-
-	"golang.org/x/net/http2"
 
 	"github.com/muster-id/muster/muster/internal/cli"
 	"github.com/muster-id/muster/muster/internal/system"
@@ -103,12 +98,8 @@ func serverPrograms(environ []string) []string {
 // h2c is a client that speaks HTTP/2 without TLS, as gRPC does.
 func h2c(t *testing.T) *http.Client {
 	t.Helper()
-	transport := &http2.Transport{
-		AllowHTTP: true,
-		DialTLSContext: func(ctx context.Context, network, address string, _ *tls.Config) (net.Conn, error) {
-			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
-		},
-	}
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }

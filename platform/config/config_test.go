@@ -66,14 +66,14 @@ func TestEveryFaultIsNamedAtOnce(t *testing.T) {
 	err := config.Load("identity", &settings{}, "", []string{
 		"MUSTER_IDENTITY_TIMEOUT=soon",
 		"MUSTER_IDENTITY_LOG_LEVEL=loud",
-		"MUSTER_IDENTITY_ADRESS=x",
+		"MUSTER_IDENTITY_LISTN=x",
 		"MUSTER_IDENTITY_PEPPER_FILE=/does/not/exist",
 	})
 	if err == nil {
 		t.Fatal("accepted")
 	}
 	for _, want := range []string{
-		"MUSTER_IDENTITY_TIMEOUT", "MUSTER_IDENTITY_LOG_LEVEL", "MUSTER_IDENTITY_ADRESS is not a setting",
+		"MUSTER_IDENTITY_TIMEOUT", "MUSTER_IDENTITY_LOG_LEVEL", "MUSTER_IDENTITY_LISTN is not a setting",
 		"MUSTER_IDENTITY_PEPPER_FILE", "MUSTER_IDENTITY_DATABASE_URL is required",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -145,7 +145,7 @@ func look(ctx context.Context, m machine, p *progress, wanted part) (source, []s
 		return source{}, append(reasons, "Docker: not used, as the data of an earlier start were made by a program"), nil
 	}
 	if err := docker(ctx, m, p, wanted); err != nil {
-		return source{}, append(reasons, "Docker: "+err.Error()), nil
+		return source{}, append(reasons, "Docker: "+err.Error()), nil //nolint:nilerr // one reason of several, all told together
 	}
 	return source{kind: byDocker, image: wanted.image}, nil, nil
 }

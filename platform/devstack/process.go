@@ -112,7 +112,7 @@ func (p *process) await(ctx context.Context, say *progress, probe func(context.C
 }
 
 func (p *process) ended() error {
-	return fmt.Errorf("%s ended by itself: %v\n%s", p.name, p.child.Err(), tail(p.log))
+	return fmt.Errorf("%s ended by itself: %v\n%s", p.name, p.child.Err(), tail(p.log)) //nolint:errorlint // nil for an orderly end
 }
 
 func (p *process) stop() error {

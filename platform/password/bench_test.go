@@ -1,9 +1,15 @@
 package password
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -62,4 +68,46 @@ func BenchmarkSaturation(b *testing.B) {
 	}
 	b.ReportMetric(raw/pooled, "pool/raw")
 	b.ReportMetric(float64(b.N*each*workers)/pooled, "logins/s")
+}
+
+// BenchmarkOtherCalls measures a small HTTP call while every worker hashes, with
+// room made for it and without.
+func BenchmarkOtherCalls(b *testing.B) {
+	for name, room := range map[string]bool{"room": true, "no room": false} {
+		b.Run(name, func(b *testing.B) {
+			pool := NewPool(DefaultParams, 0, 0)
+			if room {
+				defer pool.MakeRoom()()
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			var storm errgroup.Group
+			for range 4 * cap(pool.permits) {
+				storm.Go(func() error {
+					for ctx.Err() == nil {
+						_ = pool.VerifyUnknown(ctx, secret.New("correct horse")) // it fails when ctx ends
+					}
+					return nil
+				})
+			}
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+			defer server.Close()
+			var took []time.Duration
+			for b.Loop() {
+				<-time.After(time.Millisecond) // a client is not always under way: the next call has to wake somebody
+				began := time.Now()
+				response, err := server.Client().Get(server.URL)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+				took = append(took, time.Since(began))
+			}
+			cancel()
+			_ = storm.Wait() // it has no errors
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+		})
+	}
 }

@@ -17,9 +17,9 @@ const (
 
 // Why a new password is refused. Match with errors.Is.
 var (
-	// ErrTooShort: fewer than MinLength characters.
+	// ErrTooShort means fewer than MinLength characters.
 	ErrTooShort = errors.New("password is too short")
-	// ErrTooLong: more than MaxLength characters.
+	// ErrTooLong means more than MaxLength characters.
 	ErrTooLong = errors.New("password is too long")
 )
 

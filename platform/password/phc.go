@@ -40,7 +40,7 @@ const (
 	maxVerifier    = 256
 )
 
-// ErrVerifier: the text is not an Argon2id verifier within bounds.
+// ErrVerifier means that the text is not an Argon2id verifier within bounds.
 var ErrVerifier = errors.New("not an Argon2id verifier within bounds")
 
 // Validate tells whether the costs are within bounds.

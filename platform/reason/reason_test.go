@@ -137,7 +137,7 @@ func TestWhoEndedACall(t *testing.T) {
 	late, cancel := context.WithDeadline(t.Context(), time.Unix(0, 0))
 	defer cancel()
 	for name, test := range map[string]struct {
-		ctx  context.Context
+		ctx  context.Context //nolint:containedctx // a row of the table
 		want musterv1.Reason
 	}{
 		"the caller":   {caller, musterv1.Reason_REASON_CANCELED},

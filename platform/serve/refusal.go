@@ -147,7 +147,7 @@ func (w *refusalWriter) refused() *connect.Error {
 			Details json.RawMessage `json:"details"`
 		}
 		if json.Unmarshal(w.refusal, &refusal) != nil || refusal.Code == 0 || refusal.Details != nil {
-			return nil
+			return nil //nolint:nilerr // not a refusal of Connect's
 		}
 		return reason.Unreadable(refusal.Code, refusal.Message)
 	}

@@ -147,7 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.logger.Warn("calls under way were cut at shutdown", "server", s.name)
 		_ = s.http.Close()
 	}
-	<-served
+	<-served // Shutdown makes Serve return ErrServerClosed
 	return nil
 }
 
@@ -188,7 +188,7 @@ func recovered(w *refusalWriter, r *http.Request) {
 	}
 	err := reason.New(musterv1.Reason_REASON_INTERNAL, reason.Cause(fmt.Errorf("panic: %v\n%s", panicked, debug.Stack())))
 	if w.status != 0 && !w.held {
-		w.exchange.fail(r.Context(), w.exchange.logger, err)
+		_ = w.exchange.fail(r.Context(), w.exchange.logger, err)
 		panic(http.ErrAbortHandler)
 	}
 	w.held = false

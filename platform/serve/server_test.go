@@ -28,7 +28,7 @@ func (p pings) Ping(ctx context.Context, _ *connect.Request[musterv1.PingRequest
 	return connect.NewResponse(&musterv1.PingResponse{}), nil
 }
 
-func ping(t *testing.T, ctx context.Context, addr string, option connect.ClientOption) error {
+func ping(ctx context.Context, t *testing.T, addr string, option connect.ClientOption) error {
 	t.Helper()
 	_, err := musterv1connect.NewHealthServiceClient(plain(t, true), "http://"+addr, option).Ping(ctx, connect.NewRequest(&musterv1.PingRequest{}))
 	return err
@@ -52,7 +52,7 @@ func TestACallIsBounded(t *testing.T) {
 		Name: "test", Handler: pinging(serve.Config{Timeout: 50 * time.Millisecond}, untilDone), Logger: slog.New(slog.DiscardHandler),
 	})
 	for name, option := range map[string]connect.ClientOption{"Connect": connect.WithProtoJSON(), "gRPC": connect.WithGRPC()} {
-		if err := ping(t, t.Context(), addr, option); reason.Of(err) != musterv1.Reason_REASON_DEADLINE_EXCEEDED {
+		if err := ping(t.Context(), t, addr, option); reason.Of(err) != musterv1.Reason_REASON_DEADLINE_EXCEEDED {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}
@@ -71,7 +71,7 @@ func TestACallersOwnTimeOutMayBeLongerButNotEndless(t *testing.T) {
 	})
 	for given, want := range map[time.Duration]time.Duration{30 * time.Second: 30 * time.Second, time.Hour: time.Minute} {
 		ctx, cancel := context.WithTimeout(t.Context(), given)
-		if err := ping(t, ctx, addr, connect.WithGRPC()); err != nil {
+		if err := ping(ctx, t, addr, connect.WithGRPC()); err != nil {
 			t.Fatal(err)
 		}
 		cancel()
@@ -116,7 +116,7 @@ func TestShutdownLetsCallsEndAndWaitsForNoneForLong(t *testing.T) {
 			ctx, stop := context.WithCancel(t.Context())
 			ended, answered := make(chan error, 1), make(chan error, 1)
 			go func() { ended <- server.Run(ctx) }()
-			go func() { answered <- ping(t, t.Context(), server.Addr(), connect.WithGRPC()) }()
+			go func() { answered <- ping(t.Context(), t, server.Addr(), connect.WithGRPC()) }()
 			<-entered
 			started := time.Now()
 			stop()

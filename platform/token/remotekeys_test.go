@@ -77,7 +77,7 @@ func TestRemoteKeys(t *testing.T) {
 			for range 100 {
 				find(t, source, "k2", token.ErrUnknownKey)
 			}
-			time.Sleep(5 * time.Second) // of the bubble's clock
+			<-time.After(5 * time.Second) // of the bubble's clock
 			find(t, source, "k2", nil)
 			if got := issuer.fetchs.Load(); got != 2 {
 				t.Errorf("read %d times, want 2", got)
@@ -91,7 +91,7 @@ func TestRemoteKeys(t *testing.T) {
 			source := token.NewRemoteKeys(issuer.fetch, nil)
 			find(t, source, "k1", nil)
 			issuer.publish(nil, publicKey(t, "k2"))
-			time.Sleep(10 * time.Minute)
+			<-time.After(10 * time.Minute)
 			find(t, source, "k1", nil)
 			synctest.Wait()
 			find(t, source, "k2", nil)
@@ -105,7 +105,7 @@ func TestRemoteKeys(t *testing.T) {
 			source := token.NewRemoteKeys(issuer.fetch, nil)
 			find(t, source, "k1", nil)
 			issuer.publish(errors.New("refused"))
-			time.Sleep(time.Hour)
+			<-time.After(time.Hour)
 			find(t, source, "k1", nil)
 			synctest.Wait()
 			find(t, source, "k1", nil)
@@ -125,7 +125,7 @@ func TestRemoteKeys(t *testing.T) {
 			issuer.mu.Lock()
 			issuer.slow = 0
 			issuer.mu.Unlock()
-			time.Sleep(200 * time.Millisecond)
+			<-time.After(200 * time.Millisecond)
 			find(t, source, "k1", nil)
 		})
 	})

@@ -10,9 +10,9 @@ import (
 )
 
 var (
-	// ErrNotCaughtUp: the projection has not applied the position in time. It will.
+	// ErrNotCaughtUp means that the projection has not applied the position in time. It will.
 	ErrNotCaughtUp = errors.New("access projection has not caught up")
-	// ErrPositionInvalid: the position is of another log, or of a former epoch.
+	// ErrPositionInvalid means that the position is of another log, or of a former epoch.
 	ErrPositionInvalid = errors.New("position is not one of the log as it is now")
 )
 

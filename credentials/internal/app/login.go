@@ -18,9 +18,9 @@ import (
 // Why a login is refused. Match with errors.Is; a *password.OverloadedError and
 // the errors of AwaitAccess are possible too.
 var (
-	// ErrWrongCredentials: the login name or the password is wrong.
+	// ErrWrongCredentials means that the login name or the password is wrong.
 	ErrWrongCredentials = errors.New("login name or password is wrong")
-	// ErrAccountInactive: the password is right, but the account is deactivated.
+	// ErrAccountInactive means that the password is right, but the account is deactivated.
 	ErrAccountInactive = errors.New("account is deactivated")
 )
 
@@ -98,7 +98,7 @@ func (a *App) find(ctx context.Context, name string) (access.Account, error) {
 	kind, canonical, ok := loginname.Parse(name)
 	switch {
 	case !ok:
-		return access.Account{}, store.ErrNotFound
+		return access.Account{}, ErrWrongCredentials
 	case kind == loginname.KindEmail:
 		return a.config.Store.AccountByEmail(ctx, canonical)
 	default:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/muster-id/muster/credentials/internal/access"
 	"github.com/muster-id/muster/credentials/internal/session"
@@ -16,7 +17,7 @@ import (
 // write again.
 const refreshAttempts = 5
 
-// ErrContended: others were faster each time.
+// ErrContended means that others were faster each time.
 var ErrContended = errors.New("session is refreshed by too many at once")
 
 // Refresh exchanges a refresh token.
@@ -96,7 +97,7 @@ func (a *App) reused(ctx context.Context, held session.Session) error {
 	}
 	if revoked {
 		a.config.Logger.WarnContext(ctx, "a replaced refresh token was used, its session is revoked: one of its two holders is a thief",
-			"session_id", held.ID, "user_id", held.UserID)
+			slog.String("session_id", held.ID.String()), slog.String("user_id", held.UserID.String()))
 	}
 	return session.ErrReused
 }

@@ -48,7 +48,8 @@ func (r *Rehasher) Run(ctx context.Context) error {
 		case job := <-r.queue:
 			if err := r.rehash(ctx, job); err != nil && ctx.Err() == nil {
 				// Nothing is lost: the present verifier goes on serving.
-				r.logger.WarnContext(ctx, "a password could not be hashed again with the present costs", "user_id", job.account.UserID, "error", err)
+				r.logger.WarnContext(ctx, "a password could not be hashed again with the present costs",
+					slog.String("user_id", job.account.UserID.String()), slog.Any("error", err))
 			}
 		}
 	}

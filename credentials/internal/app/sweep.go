@@ -33,7 +33,7 @@ func NewSweeper(store *store.Store, logger *slog.Logger, now func() time.Time) *
 func (s *Sweeper) Run(ctx context.Context) error {
 	for {
 		if err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.logger.WarnContext(ctx, "ended sessions could not be deleted, trying again later", "error", err)
+			s.logger.WarnContext(ctx, "ended sessions could not be deleted, trying again later", slog.Any("error", err))
 		}
 		// Jitter, so that replicas do not sweep together.
 		timer := time.NewTimer(sweepInterval/2 + rand.N(sweepInterval))

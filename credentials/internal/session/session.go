@@ -17,13 +17,14 @@ const usesKept = 32
 
 // Why a token is refused. Match with errors.Is.
 var (
-	// ErrInvalid: malformed, forged, or never made.
+	// ErrInvalid means malformed, forged, or never made.
 	ErrInvalid = errors.New("refresh token is not valid")
-	// ErrRevoked: the session has ended.
+	// ErrRevoked means that the session has ended.
 	ErrRevoked = errors.New("session has ended")
-	// ErrExpired: the session was not refreshed in time, or has reached its age.
+	// ErrExpired means that the session was not refreshed in time, or has reached its age.
 	ErrExpired = errors.New("session has expired")
-	// ErrReused: the token was replaced longer ago than Grace. The session has to be revoked.
+	// ErrReused means that the token was replaced longer ago than Grace: the
+	// session has to be revoked.
 	ErrReused = errors.New("refresh token was used before")
 )
 

@@ -18,8 +18,8 @@ import (
 // Algorithm of all keys, as a JWS header names it (RFC 8037).
 const Algorithm = "EdDSA"
 
-// ErrSealed: a private key does not open, because the key-encryption key is
-// another one or the row was changed.
+// ErrSealed means that a private key does not open: the key-encryption key is
+// another one, or the row was changed.
 var ErrSealed = errors.New("signing key does not open under the key-encryption key")
 
 // Key is a signing key as it is stored.

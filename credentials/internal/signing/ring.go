@@ -10,7 +10,7 @@ import (
 	"github.com/muster-id/muster/platform/token"
 )
 
-// ErrNoKey: no key signs at this time.
+// ErrNoKey means that no key signs at this time.
 var ErrNoKey = errors.New("no signing key is active")
 
 // Config of a Ring.

@@ -13,7 +13,7 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// ErrNotFound: there is no such row.
+// ErrNotFound means that there is no such row.
 var ErrNotFound = errors.New("not found")
 
 // Migrations of the database, without those that eventstore/projection brings.

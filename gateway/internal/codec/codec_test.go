@@ -3,6 +3,7 @@ package codec
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -10,7 +11,6 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/muster-id/muster/platform/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
@@ -113,8 +113,8 @@ func TestUnpackingStopsAtTheLimit(t *testing.T) {
 			}
 			continue
 		}
-		if reason.Of(err) != musterv1.Reason_REASON_BODY_TOO_LARGE || len(got) > limit+1 {
-			t.Errorf("%d bytes: unpacked %d of them, %v; want BODY_TOO_LARGE", c.size, len(got), err)
+		if !errors.Is(err, errTooLarge) || len(got) > limit+1 {
+			t.Errorf("%d bytes: unpacked %d of them, %v; want %v", c.size, len(got), err, errTooLarge)
 		}
 	}
 }

@@ -2,14 +2,14 @@ package codec
 
 import (
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 
 	"connectrpc.com/connect"
-
-	"github.com/muster-id/muster/platform/reason"
-	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
+
+var errTooLarge = errors.New("the body unpacks to more than the limit")
 
 // boundedGzip unpacks at most limit bytes. Connect bounds what it keeps but
 // goes on unpacking the rest to throw it away: a mebibyte of zeros costs it a
@@ -31,7 +31,9 @@ func (b *boundedGzip) Read(p []byte) (int, error) {
 	b.left -= n
 	if b.left < 0 {
 		b.left = 0
-		return n, reason.New(musterv1.Reason_REASON_BODY_TOO_LARGE)
+		// With the code that Connect itself gives to large bodies, so that
+		// platform/serve answers both alike.
+		return n, connect.NewError(connect.CodeResourceExhausted, errTooLarge)
 	}
 	return n, err
 }

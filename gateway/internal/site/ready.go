@@ -58,9 +58,7 @@ func (r *Readiness) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	if !state.Ready {
 		status = http.StatusServiceUnavailable
 	}
-	// A media type of its own: platform/serve takes a plain JSON answer of 503
-	// for a refusal and puts a reason in its place.
-	w.Header().Set("Content-Type", "application/health+json")
+	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(state) // fails when the client has gone
 }

@@ -32,7 +32,9 @@ func (c *down) Run(streams streams) error {
 	if err := syscall.Kill(holder, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop process %d: %w", holder, err)
 	}
-	for start := time.Now(); time.Since(start) < downBound; time.Sleep(downPause) {
+	tick := time.NewTicker(downPause)
+	defer tick.Stop()
+	for start := time.Now(); time.Since(start) < downBound; <-tick.C {
 		switch now, err := devstack.Holder(c.Data); {
 		case err != nil:
 			return err

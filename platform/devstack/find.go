@@ -232,9 +232,14 @@ func postgresDirectories(m machine) []string {
 	})
 }
 
+// majorVersion reads it from `postgres --version`, "" where it is not there.
 func majorVersion(answer string) string {
 	_, version, _ := strings.Cut(answer, ") ")
-	return strings.FieldsFunc(version+" ", func(r rune) bool { return r < '0' || r > '9' })[0]
+	end := strings.IndexFunc(version, func(r rune) bool { return r < '0' || r > '9' })
+	if end < 0 {
+		return version
+	}
+	return version[:end]
 }
 
 // findBroker looks for RabbitMQ's own start script. The one that distributions

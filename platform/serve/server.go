@@ -147,7 +147,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.logger.Warn("calls under way were cut at shutdown", "server", s.name)
 		_ = s.http.Close()
 	}
-	<-served // Shutdown makes Serve return ErrServerClosed
+	_ = <-served // Shutdown makes Serve return ErrServerClosed
 	return nil
 }
 

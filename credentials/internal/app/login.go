@@ -98,7 +98,7 @@ func (a *App) find(ctx context.Context, name string) (access.Account, error) {
 	kind, canonical, ok := loginname.Parse(name)
 	switch {
 	case !ok:
-		return access.Account{}, ErrWrongCredentials
+		return access.Account{}, store.ErrNotFound
 	case kind == loginname.KindEmail:
 		return a.config.Store.AccountByEmail(ctx, canonical)
 	default:

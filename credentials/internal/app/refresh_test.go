@@ -206,3 +206,45 @@ func TestAForgedTokenIsInvalid(t *testing.T) {
 	w.refused(t, w.tokens.Write(uuid.New(), 1), session.ErrRevoked) // genuine, so its session is long gone
 	w.refresh(t, genuine)
 }
+
+// A refresh holds no lock between reading the session and writing it, so a slow
+// one may write last.
+func TestASlowRefreshDoesNotTurnTheChainBackNorReviveIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.join(t, "ada")
+	token := w.login(t, "ada").Tokens.Refresh
+	id, _, err := w.tokens.Read(token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow, account, err := w.store.Session(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, err := slow.Refresh(1, account.PasswordVersion, w.clock.Now(), lifetime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	third := w.refresh(t, w.refresh(t, token).Refresh).Refresh // meanwhile
+	if advanced, err := w.store.AdvanceSession(t.Context(), slow.Counter, next); err != nil || advanced {
+		t.Errorf("AdvanceSession = %v, %v; want false", advanced, err)
+	}
+	fourth := w.refresh(t, third).Refresh
+
+	held, account, err := w.store.Session(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, _, err = held.Refresh(held.Counter, account.PasswordVersion, w.clock.Now(), lifetime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Logout(t.Context(), app.Logout{Token: fourth}); err != nil { // meanwhile
+		t.Fatal(err)
+	}
+	if advanced, err := w.store.AdvanceSession(t.Context(), held.Counter, next); err != nil || advanced {
+		t.Errorf("AdvanceSession of an ended session = %v, %v; want false", advanced, err)
+	}
+	w.refused(t, fourth, session.ErrRevoked)
+}

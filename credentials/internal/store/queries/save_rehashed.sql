@@ -3,7 +3,7 @@
 INSERT INTO sessions.rehashed_verifiers AS r (user_id, password_version, verifier, rehashed_at)
 SELECT a.user_id, a.password_version, $4, $5
 FROM read.projections AS p
-JOIN read.access AS a ON a.generation = p.generation AND a.user_id = $2 AND $3::bigint > 0
+JOIN read.access AS a ON a.generation = p.generation AND a.user_id = $2 AND a.password_version = $3
 WHERE p.name = $1 AND a.verifier IS NOT NULL
 FOR SHARE OF a
 ON CONFLICT (user_id) DO UPDATE

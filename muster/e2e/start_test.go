@@ -1,0 +1,207 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/muster-id/muster/muster/internal/stackfile"
+)
+
+// startBound is how long a start may take on a busy machine.
+const startBound = 90 * time.Second
+
+// command is `muster …` as a process of its own.
+func command(t *testing.T, arguments ...string) *exec.Cmd {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exec.CommandContext(context.WithoutCancel(t.Context()), binary, arguments...)
+	c.Env = append(serverPrograms(os.Environ()), mainEnv+"=1")
+	return c
+}
+
+// up starts `muster up` and waits until it says that it is up.
+func up(t *testing.T, dir string, arguments ...string) (*exec.Cmd, *world, stackfile.File) {
+	t.Helper()
+	c := command(t, append([]string{"up", "--data", dir}, arguments...)...)
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- c.Wait() }()
+	t.Cleanup(func() {
+		_ = c.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+		case <-time.After(startBound):
+			_ = c.Process.Kill()
+			t.Error("it does not end")
+		}
+	})
+	var file stackfile.File
+	eventually(t, startBound, "stack.json of this process is there", func() bool {
+		select {
+		case err := <-ended:
+			ended <- err
+			t.Fatalf("it ended: %v\n%s", err, said.String())
+		default:
+		}
+		var err error
+		file, err = stackfile.Read(dir)
+		return err == nil && file.PID == c.Process.Pid
+	})
+	return c, &world{url: file.API, dir: dir}, file
+}
+
+// pids of everything that a stack.json names.
+func pids(file stackfile.File) []int {
+	all := []int{file.PID}
+	for _, server := range file.Servers {
+		all = append(all, server.PID)
+	}
+	for _, service := range file.Services {
+		all = append(all, service.PID)
+	}
+	return all
+}
+
+func gone(t *testing.T, processes []int) {
+	t.Helper()
+	for _, pid := range processes {
+		eventually(t, 20*time.Second, "process "+strconv.Itoa(pid)+" is gone", func() bool {
+			status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+			// A zombie has ended; who started it, has not looked yet.
+			return errors.Is(err, fs.ErrNotExist) || bytes.Contains(status, []byte(") Z "))
+		})
+	}
+}
+
+// Killed at once with -9, it leaves no process behind, and the next start finds
+// the data whole, with the same addresses and the admin's password untouched.
+func TestKilledStartFindsItsData(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, w, file := up(t, dir, "--port", freePort(t))
+	zoe := somebody("zoe")
+	w.call(t, "AuthService/Register", zoe).ok(t)
+	password, err := os.ReadFile(file.AdminPasswordFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, stackfile.Name)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("stack.json: %v %v", info.Mode(), err)
+	}
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, pids(file))
+
+	_, w, again := up(t, dir, "--port", strings.TrimPrefix(file.API, "http://127.0.0.1:"))
+	w.call(t, "AuthService/Login", zoe.login()).ok(t)
+	w.call(t, "AuthService/Register", somebody("zoe-two")).ok(t)
+	if again.Postgres != file.Postgres || again.API != file.API {
+		t.Error("the addresses have changed")
+	}
+	if now, err := os.ReadFile(again.AdminPasswordFile); err != nil || !bytes.Equal(now, password) {
+		t.Error("the admin's password has changed")
+	}
+}
+
+// Each service is a process of its own with --separate, and `down` ends them all.
+func TestSeparateProcessesAndDown(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_, w, file := up(t, dir, "--separate", "--port", freePort(t))
+	seen := map[int]bool{file.PID: true}
+	users := map[string]bool{}
+	for name, service := range file.Services {
+		if seen[service.PID] {
+			t.Errorf("%s shares process %d", name, service.PID)
+		}
+		seen[service.PID] = true
+	}
+	for _, address := range file.Databases {
+		user, _, _ := strings.Cut(strings.TrimPrefix(address, "postgres://"), ":")
+		users[user] = true
+	}
+	if len(users) != len(file.Databases) || len(users) < 3 {
+		t.Errorf("database roles %v", users)
+	}
+	p := somebody("separate")
+	if !w.call(t, "AuthService/Register", p).ok(t).bool("signInReady") {
+		t.Error("not ready to sign in")
+	}
+	token := w.call(t, "AuthService/Login", p.login()).ok(t).text("accessToken")
+	w.call(t, "UserService/GetMe", map[string]any{}, bearer(token)).ok(t)
+
+	// A second one in the same directory is refused, with who holds it.
+	second := command(t, "up", "--data", dir)
+	if said, err := second.CombinedOutput(); err == nil || !strings.Contains(string(said), strconv.Itoa(file.PID)) {
+		t.Errorf("a second start: %v %s", err, said)
+	}
+	if said, err := command(t, "down", "--data", dir).CombinedOutput(); err != nil {
+		t.Errorf("down: %v %s", err, said)
+	}
+	gone(t, pids(file))
+	if _, err := stackfile.Read(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("stack.json is left: %v", err)
+	}
+}
+
+// Without a broker everything works, by the tail of the log alone.
+func TestNoBroker(t *testing.T) {
+	t.Parallel()
+	_, w, file := up(t, t.TempDir(), "--no-broker", "--port", freePort(t))
+	if file.AMQP != "" {
+		t.Error("there is a broker")
+	}
+	for i := range 5 {
+		p := somebody("tail-" + strconv.Itoa(i))
+		if !w.call(t, "AuthService/Register", p).ok(t).bool("signInReady") {
+			t.Error("not ready to sign in")
+		}
+		w.call(t, "AuthService/Login", p.login()).ok(t)
+	}
+}
+
+// Ctrl-C ends all of it cleanly: no process is left, the status is 0.
+func TestCtrlCEndsEverything(t *testing.T) {
+	t.Parallel()
+	running, w, file := up(t, t.TempDir(), "--port", freePort(t))
+	response, err := http.Get(w.url + "/livez")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if err := running.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	gone(t, pids(file))
+	eventually(t, 10*time.Second, "it is waited for", func() bool { return running.ProcessState != nil })
+	if !running.ProcessState.Success() {
+		t.Errorf("it ended with %v", running.ProcessState)
+	}
+}
+
+// freePort keeps these tests off the usual port, which `muster up` of whoever
+// runs them may hold.
+func freePort(t *testing.T) string {
+	t.Helper()
+	port := 32100 + len(t.Name()) // below the kernel's own range, one a test
+	return strconv.Itoa(port)
+}

@@ -373,26 +373,25 @@ func TestInstallScript(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
-			for _, folder := range []string{"bin", "usr/sbin", "etc/postgresql-common", "etc/init.d", "lib/systemd/system"} {
+			for _, folder := range []string{"bin", "usr/sbin", "etc/postgresql-common", "etc/rc2.d", "etc/systemd/system/multi-user.target.wants"} {
 				write(t, filepath.Join(root, folder, ".here"), "", 0o644)
 			}
 			for name, text := range test.before {
 				write(t, filepath.Join(root, name), text, 0o755)
 			}
 			// A service that was there before is not ours to switch off.
-			write(t, filepath.Join(root, "lib/systemd/system/epmd.service"), "", 0o644)
+			link(t, filepath.Join(root, "etc/systemd/system/multi-user.target.wants/other.service"))
 			apt := `#!/bin/sh
 case "$*" in
 *' install '*)
     echo "apt-get: policy $(sh "$ROOT/usr/sbin/policy-rc.d"; echo $?), cluster $(tail -n 1 "$ROOT/etc/postgresql-common/createcluster.conf"): ${*##* install }"
-    touch "$ROOT/lib/systemd/system/rabbitmq-server.service" "$ROOT/etc/init.d/rabbitmq-server"
+    ln -sf /nowhere "$ROOT/etc/systemd/system/multi-user.target.wants/rabbitmq-server.service"
+    ln -sf /nowhere "$ROOT/etc/rc2.d/S01rabbitmq-server"
     [ -z "$FAILS" ] || exit 100 ;;
 esac
 `
 			write(t, filepath.Join(root, "bin/apt-get"), apt, 0o755)
-			for _, program := range []string{"deb-systemd-helper", "update-rc.d"} {
-				write(t, filepath.Join(root, "bin", program), "#!/bin/sh\necho "+program+" $*\n", 0o755)
-			}
+			write(t, filepath.Join(root, "bin/update-rc.d"), "#!/bin/sh\necho update-rc.d $*\n", 0o755)
 			command := exec.CommandContext(t.Context(), "sh", "-c", installScript, "muster-install", root, "postgresql", "rabbitmq-server")
 			command.Env = []string{"PATH=" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH"), "ROOT=" + root}
 			if test.fails {
@@ -405,15 +404,16 @@ esac
 			if !test.fails {
 				for _, want := range []string{
 					"apt-get: policy 101, cluster create_main_cluster = false: postgresql rabbitmq-server",
-					"deb-systemd-helper disable rabbitmq-server.service",
+					"disabling rabbitmq-server.service",
 					"update-rc.d rabbitmq-server disable",
 				} {
 					if !strings.Contains(string(said), want) {
 						t.Errorf("it did not say %q:\n%s", want, said)
 					}
 				}
-				if strings.Contains(string(said), "disable epmd") {
-					t.Errorf("it switched off a service that was there before:\n%s", said)
+				links, err := filepath.Glob(filepath.Join(root, "etc/systemd/system/*.wants/*.service"))
+				if err != nil || len(links) != 1 || filepath.Base(links[0]) != "other.service" {
+					t.Errorf("enabled are %q, %v; want the service that was so before", links, err)
 				}
 			}
 			for name, want := range test.after {
@@ -432,6 +432,14 @@ func write(t *testing.T, path, text string, mode os.FileMode) {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(path, []byte(text), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func link(t *testing.T, path string) {
+	t.Helper()
+	write(t, filepath.Join(filepath.Dir(path), ".here"), "", 0o644)
+	if err := os.Symlink("/nowhere", path); err != nil {
 		t.Fatal(err)
 	}
 }

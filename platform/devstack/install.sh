@@ -35,13 +35,11 @@ install() {
     apt-get -qq -y --no-install-recommends -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 install "$@"
 }
 
-# A service that is here already is its owner's business.
-services=
-for service in postgresql rabbitmq-server epmd; do
-    if [ ! -e "$root/lib/systemd/system/$service.service" ] && [ ! -e "$root/etc/init.d/$service" ]; then
-        services="$services $service"
-    fi
-done
+# What starts by itself at boot, one link a line.
+enabled() {
+    find "$root/etc/systemd/system" "$root"/etc/rc[2-5].d -type l \( -path '*.wants/*' -o -name 'S*' \) 2>/dev/null | sort
+}
+before=$(enabled)
 
 echo 'apt-get update'
 apt-get -qq -o Acquire::Retries=3 update
@@ -62,13 +60,24 @@ esac
 echo "apt-get install $*"
 install "$@"
 
-for service in $services; do
-    for unit in "$service.service" "$service.socket"; do
-        if [ -e "$root/lib/systemd/system/$unit" ]; then
-            deb-systemd-helper disable "$unit"
-        fi
-    done
-    if [ -e "$root/etc/init.d/$service" ]; then
-        update-rc.d "$service" disable
-    fi
+# All that is new there came with these packages.
+enabled | while read -r link; do
+    case "
+$before
+" in
+    *"
+$link
+"*) ;;
+    */rc[2-5].d/S*)
+        service=${link##*/S}
+        update-rc.d "${service#[0-9][0-9]}" disable
+        ;;
+    *)
+        echo "disabling ${link##*/}"
+        rm "$link"
+        ;;
+    esac
 done
+if [ -d "$root/run/systemd/system" ]; then
+    systemctl daemon-reload
+fi

@@ -147,7 +147,9 @@ func (s *Server) Run(ctx context.Context) error {
 		s.logger.Warn("calls under way were cut at shutdown", "server", s.name)
 		_ = s.http.Close()
 	}
-	_ = <-served // Shutdown makes Serve return ErrServerClosed
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", s.name, err)
+	}
 	return nil
 }
 

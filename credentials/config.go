@@ -33,30 +33,20 @@ type Config struct {
 	SessionIdleLifetime  time.Duration `env:"SESSION_IDLE_LIFETIME" envDefault:"720h" desc:"How long a session lives after each refresh"`
 	SessionTotalLifetime time.Duration `env:"SESSION_TOTAL_LIFETIME" envDefault:"2160h" desc:"How long a session lives at all"`
 
-	PasswordMemoryKiB   uint32 `env:"PASSWORD_MEMORY_KIB" envDefault:"19456" desc:"Argon2id: memory of one hash, in KiB"`
-	PasswordTime        uint32 `env:"PASSWORD_TIME" envDefault:"2" desc:"Argon2id: passes over the memory"`
-	PasswordParallelism uint8  `env:"PASSWORD_PARALLELISM" envDefault:"1" desc:"Argon2id: lanes of one hash"`
-	PasswordWorkers     int    `env:"PASSWORD_WORKERS" envDefault:"0" desc:"Hashes computed at once; 0 for one for each core"`
-	PasswordQueue       int    `env:"PASSWORD_QUEUE" envDefault:"0" desc:"Sign-ins that may wait for a hash; 0 for eight for each worker"`
-
-	// Passwords is the process's hashing pool, where several services share a
-	// process; nil makes one from the settings above. Whoever makes it makes room
-	// for it.
-	Passwords *password.Pool `env:"-"`
+	Passwords password.Settings
 }
 
 // checked is what Config means, after all its faults were looked for.
 type checked struct {
 	// sealingKey seals signing keys, refreshKey signs refresh tokens.
 	sealingKey, refreshKey secret.Bytes
-	costs                  password.Params
 }
 
 // check names all faults at once that reading the settings cannot find.
 func (c Config) check() (checked, error) {
 	var faults []error
-	result := checked{costs: password.Params{MemoryKiB: c.PasswordMemoryKiB, Time: c.PasswordTime, Parallelism: c.PasswordParallelism}}
-	if err := result.costs.Validate(); err != nil {
+	var result checked
+	if err := c.Passwords.Params().Validate(); err != nil {
 		faults = append(faults, fmt.Errorf("MUSTER_CREDENTIALS_PASSWORD_*: %w", err))
 	}
 	if c.AccessTokenLifetime < time.Second || c.AccessTokenLifetime > 24*time.Hour {

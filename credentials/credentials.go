@@ -55,9 +55,8 @@ type Service struct {
 	projector  *projection.Projector
 	rehasher   *app.Rehasher
 	sweeper    *app.Sweeper
-	// passwords is the hashing pool where it is this service's own.
-	passwords *password.Pool
-	ready     chan struct{}
+	passwords  *password.Pool
+	ready      chan struct{}
 }
 
 // New migrates the database, makes the first signing key where there is none,
@@ -92,19 +91,15 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	passwords := config.Passwords
-	if passwords == nil {
-		passwords = password.NewPool(checked.costs, config.PasswordWorkers, config.PasswordQueue)
-		s.passwords = passwords
-	}
+	s.passwords = config.Passwords.Pool()
 	if err := s.project(ctx, config, self, logger); err != nil {
 		return err
 	}
-	s.rehasher = app.NewRehasher(keeper, passwords, logger, time.Now)
+	s.rehasher = app.NewRehasher(keeper, s.passwords, logger, time.Now)
 	s.sweeper = app.NewSweeper(keeper, logger, time.Now)
 	handler := rpc.NewHandler(app.New(app.Config{
 		Store:         keeper,
-		Passwords:     passwords,
+		Passwords:     s.passwords,
 		Access:        s.projector,
 		Keys:          keys,
 		RefreshTokens: session.NewTokens(checked.refreshKey),
@@ -199,9 +194,7 @@ func (s *Service) bind(config Config, self certificate.Identity, keys *signing.R
 // sweeper stop; then the broker's connection and the database's are closed.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
-	if s.passwords != nil {
-		defer s.passwords.MakeRoom()()
-	}
+	defer s.passwords.MakeRoom()()
 	serving, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))

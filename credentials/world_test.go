@@ -102,9 +102,7 @@ func newWorld(t *testing.T) *world {
 		AccessTokenLifetime:  15 * time.Minute,
 		SessionIdleLifetime:  30 * 24 * time.Hour,
 		SessionTotalLifetime: 90 * 24 * time.Hour,
-		PasswordMemoryKiB:    8,
-		PasswordTime:         1,
-		PasswordParallelism:  1,
+		Passwords:            password.Settings{MemoryKiB: 8, Time: 1, Parallelism: 1},
 	}
 	return w
 }

@@ -31,19 +31,12 @@ type Config struct {
 	TokenIssuer   string `env:"TOKEN_ISSUER,required" desc:"Issuer that access tokens must name"`
 	TokenAudience string `env:"TOKEN_AUDIENCE,required" desc:"Audience that access tokens must name"`
 
-	PasswordMemoryKiB   uint32 `env:"PASSWORD_MEMORY_KIB" envDefault:"19456" desc:"Argon2id memory of one hash, in KiB"`
-	PasswordTime        uint32 `env:"PASSWORD_TIME" envDefault:"2" desc:"Argon2id passes over the memory"`
-	PasswordParallelism uint8  `env:"PASSWORD_PARALLELISM" envDefault:"1" desc:"Argon2id lanes"`
+	Passwords password.Settings
 }
 
-// checked is what Config means, after all its faults were looked for.
-type checked struct {
-	kek    keyring.KeyEncryptionKey
-	hashes password.Params
-}
-
-// check names all faults at once that reading the settings cannot find.
-func (c Config) check() (checked, error) {
+// check names all faults at once that reading the settings cannot find, and
+// gives the key that one of them means.
+func (c Config) check() (keyring.KeyEncryptionKey, error) {
 	var faults []error
 	fault := func(setting string, err error) {
 		if err != nil {
@@ -52,8 +45,7 @@ func (c Config) check() (checked, error) {
 	}
 	kek, err := keyring.ParseKeyEncryptionKey(c.KeyEncryptionKey)
 	fault("KEY_ENCRYPTION_KEY", err)
-	hashes := password.Params{MemoryKiB: c.PasswordMemoryKiB, Time: c.PasswordTime, Parallelism: c.PasswordParallelism}
-	fault("PASSWORD_*", hashes.Validate())
+	fault("PASSWORD_*", c.Passwords.Params().Validate())
 	_, err = loginname.Username(c.AdminUsername)
 	fault("ADMIN_USERNAME", err)
 	_, err = loginname.Email(c.AdminEmail)
@@ -61,5 +53,5 @@ func (c Config) check() (checked, error) {
 	if c.FirstAdminPasswordFile == "" {
 		fault("FIRST_ADMIN_PASSWORD_FILE", errors.New("it is empty"))
 	}
-	return checked{kek: kek, hashes: hashes}, errors.Join(faults...)
+	return kek, errors.Join(faults...)
 }

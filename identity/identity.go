@@ -53,15 +53,16 @@ const (
 
 // Service is identity, wired.
 type Service struct {
-	logger   *slog.Logger
-	pools    []*pgxpool.Pool
-	log      *postgres.Log
-	broker   secret.String
-	upstream *http.Client
-	server   *serve.Server
-	leaving  chan struct{} // closed when Run begins to shut down
-	serving  atomic.Bool
-	ready    chan struct{}
+	logger    *slog.Logger
+	pools     []*pgxpool.Pool
+	log       *postgres.Log
+	broker    secret.String
+	upstream  *http.Client
+	passwords *password.Pool
+	server    *serve.Server
+	leaving   chan struct{} // closed when Run begins to shut down
+	serving   atomic.Bool
+	ready     chan struct{}
 }
 
 // New checks the settings, brings both databases to their newest version, sees
@@ -77,7 +78,7 @@ func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, err
 }
 
 func (s *Service) wire(ctx context.Context, config Config) error {
-	settings, err := config.check()
+	kek, err := config.check()
 	if err != nil {
 		return err
 	}
@@ -97,19 +98,20 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	ring, err := keyring.Open(ctx, keys, settings.kek)
+	ring, err := keyring.Open(ctx, keys, kek)
 	if err != nil {
 		return err
 	}
 	if s.log, err = postgres.Open(ctx, events, app.LogName, s.logger); err != nil {
 		return err
 	}
+	s.passwords = config.Passwords.Pool()
 	identity := app.New(app.Config{
 		Log:          s.log,
 		Codec:        seal.NewCodec(seal.NewCache(ring, seal.MaxCacheAge, cachedKeys, time.Now), ring, protoregistry.GlobalTypes),
 		Reservations: ring.Reservations(),
 		Fingerprints: ring.Fingerprints(),
-		Passwords:    password.NewPool(settings.hashes, 0, 0),
+		Passwords:    s.passwords,
 		Exclusive:    store.NewExclusive(events),
 		Now:          time.Now,
 		NewID:        uuid.NewV7,
@@ -183,6 +185,7 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 //  4. the connections to the broker and to the databases are closed
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
+	defer s.passwords.MakeRoom()()
 	ctx, stopServing := context.WithCancel(ctx)
 	defer stopServing()
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))

@@ -127,9 +127,7 @@ func newHouse(t *testing.T) *house {
 		FirstAdminPasswordFile:  filepath.Join(t.TempDir(), "admin-password"),
 		TokenIssuer:             issuer,
 		TokenAudience:           audience,
-		PasswordMemoryKiB:       8,
-		PasswordTime:            1,
-		PasswordParallelism:     1,
+		Passwords:               password.Settings{MemoryKiB: 8, Time: 1, Parallelism: 1},
 	}
 	return h
 }
@@ -502,7 +500,7 @@ func TestSettingsAreReadWithTheirDefaults(t *testing.T) {
 	if err := config.Load("identity", &settings, "", environ); err != nil {
 		t.Fatal(err)
 	}
-	hashes := password.Params{MemoryKiB: settings.PasswordMemoryKiB, Time: settings.PasswordTime, Parallelism: settings.PasswordParallelism}
+	hashes := settings.Passwords.Params()
 	if hashes != password.DefaultParams {
 		t.Errorf("hashes cost %+v by default, want %+v", hashes, password.DefaultParams)
 	}
@@ -518,7 +516,7 @@ func TestFaultsOfTheSettingsAreAllNamed(t *testing.T) {
 	bad.KeyEncryptionKey = secret.New("canary")
 	bad.AdminEmail = "admin"
 	bad.AdminUsername = "a b"
-	bad.PasswordTime = 0
+	bad.Passwords.Time = 0
 	_, err := identity.New(t.Context(), bad, slog.New(slog.DiscardHandler))
 	for _, setting := range []string{"KEY_ENCRYPTION_KEY", "ADMIN_EMAIL", "ADMIN_USERNAME", "PASSWORD_"} {
 		if err == nil || !strings.Contains(err.Error(), "MUSTER_IDENTITY_"+setting) {

@@ -37,7 +37,7 @@ install() {
 
 # What starts by itself at boot, one link a line.
 enabled() {
-    find "$root/etc/systemd/system" "$root"/etc/rc[2-5].d -type l \( -path '*.wants/*' -o -name 'S*' \) 2>/dev/null | sort
+    find "$root/etc/systemd/system" "$root/etc/rc2.d" -type l \( -path '*.wants/*' -o -name 'S*' \) 2>/dev/null | sort
 }
 before=$(enabled)
 
@@ -62,19 +62,17 @@ install "$@"
 
 # All that is new there came with these packages.
 enabled | while read -r link; do
-    case "
-$before
-" in
-    *"
-$link
-"*) ;;
-    */rc[2-5].d/S*)
+    if printf '%s\n' "$before" | grep -qFx "$link"; then
+        continue
+    fi
+    echo "disabling ${link##*/}"
+    case $link in
+    */rc2.d/S*)
         service=${link##*/S}
         update-rc.d "${service#[0-9][0-9]}" disable
         ;;
     *)
-        echo "disabling ${link##*/}"
-        rm "$link"
+        rm -f "$link" # gone already where update-rc.d has done so
         ;;
     esac
 done

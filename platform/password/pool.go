@@ -7,6 +7,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,9 @@ type Pool struct {
 	refused atomic.Uint64
 	// took is how long a hash takes, in nanoseconds: a moving mean.
 	took atomic.Int64
+
+	room  sync.Mutex
+	users int // that want room
 }
 
 // NewPool makes a pool that hashes with the given costs, which Params.Validate
@@ -134,11 +138,23 @@ func (p *Pool) Outdated(phc secret.String) bool {
 // with a worker on every core each step of any other call waits that long; with
 // threads to spare the operating system switches at once: with two cores full of
 // hashes, the median of a small HTTP call went from 23 ms to 0.1
-// (BenchmarkOtherCalls). Call it once for each pool.
+// (BenchmarkOtherCalls). Services that share a pool may each call it.
 func (p *Pool) MakeRoom() (release func()) {
-	workers := cap(p.permits)
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + workers)
-	return func() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - workers) }
+	p.widen(1)
+	return func() { p.widen(-1) }
+}
+
+func (p *Pool) widen(user int) {
+	p.room.Lock()
+	defer p.room.Unlock()
+	before := p.users > 0
+	p.users += user
+	switch after := p.users > 0; {
+	case after && !before:
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cap(p.permits))
+	case before && !after:
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - cap(p.permits))
+	}
 }
 
 // Stats tells what the pool has done so far.

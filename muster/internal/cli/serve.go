@@ -16,9 +16,10 @@ type serve struct {
 // Run runs one service as this process, as its own command does.
 func (c *serve) Run() error {
 	name, arguments := c.Arguments[0], c.Arguments[1:]
-	program, known := system.Services[name]
+	services := system.Services()
+	program, known := services[name]
 	if !known {
-		return fmt.Errorf("serve: %q is no service; it takes one of %s", name, strings.Join(slices.Sorted(maps.Keys(system.Services)), ", "))
+		return fmt.Errorf("serve: %q is no service; it takes one of %s", name, strings.Join(slices.Sorted(maps.Keys(services)), ", "))
 	}
 	if status := program.Main(arguments); status != 0 {
 		return exitError(status)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,14 +16,27 @@ import (
 	"github.com/muster-id/muster/gateway"
 	"github.com/muster-id/muster/identity"
 	"github.com/muster-id/muster/platform/devstack/child"
+	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/process"
 )
 
-// Services by name.
-var Services = map[string]process.Program{
-	"identity":    process.New("identity", identity.New),
-	"credentials": process.New("credentials", credentials.New),
-	"gateway":     process.New("gateway", gateway.New),
+// Services are the programs by name, each to be a process of its own.
+func Services() map[string]process.Program { return programs(nil) }
+
+// programs are the services; those that hash passwords take theirs from one
+// pool if it is given, so that one bound holds for their whole process.
+func programs(passwords *password.Pool) map[string]process.Program {
+	return map[string]process.Program{
+		"identity": process.New("identity", func(ctx context.Context, c identity.Config, logger *slog.Logger) (*identity.Service, error) {
+			c.Passwords.Shared = passwords
+			return identity.New(ctx, c, logger)
+		}),
+		"credentials": process.New("credentials", func(ctx context.Context, c credentials.Config, logger *slog.Logger) (*credentials.Service, error) {
+			c.Passwords.Shared = passwords
+			return credentials.New(ctx, c, logger)
+		}),
+		"gateway": process.New("gateway", gateway.New),
+	}
 }
 
 // part is a service that runs, wherever.
@@ -47,12 +61,12 @@ type inside struct {
 	log    *os.File
 }
 
-func startInside(ctx context.Context, name string, settings environment, path string) (part, error) {
+func startInside(ctx context.Context, name string, program process.Program, settings environment, path string) (part, error) {
 	log, err := openLog(path)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	service, err := Services[name].Start(ctx, "", settings.pairs(), log)
+	service, err := program.Start(ctx, "", settings.pairs(), log)
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/devstack"
+	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -115,12 +116,13 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 		}
 	}
 	began := time.Now()
+	together := programs(password.NewPool(password.DefaultParams, 0, 0))
 	for _, name := range names {
 		var begun part
 		if options.Separate {
 			begun, err = startSeparate(name, environments[name], l.log(name))
 		} else {
-			begun, err = startInside(ctx, name, environments[name], l.log(name))
+			begun, err = startInside(ctx, name, together[name], environments[name], l.log(name))
 		}
 		if err != nil {
 			return err

@@ -8,9 +8,6 @@ import (
 	"strings"
 )
 
-// needs matches the lists of applications in an Erlang application's .app file.
-var needs = regexp.MustCompile(`\{(?:included_|optional_)?applications,\s*\[([^\]]*)\]`)
-
 // brokerHome makes a home for RabbitMQ out of links to the installed one, with
 // only the applications that it will run, and gives its directory of scripts.
 // Erlang looks for each module in all applications, and RabbitMQ brings
@@ -57,6 +54,7 @@ func brokerApplications(home string, wanted []string) ([]string, bool) {
 	for _, description := range descriptions {
 		byName[strings.TrimSuffix(filepath.Base(description), ".app")] = description
 	}
+	needs := regexp.MustCompile(`\{(?:included_|optional_)?applications,\s*\[([^\]]*)\]`)
 	var found []string
 	for len(wanted) > 0 {
 		name := wanted[0]

@@ -295,7 +295,7 @@ func (s *Stack) Stop() error {
 	s.broker.cancel()
 	s.broker.mutex.Lock()
 	defer s.broker.mutex.Unlock()
-	if s.throwaway && s.broker.process != nil {
+	if s.throwaway && s.broker.process != nil && s.broker.source.kind == byProgram {
 		s.broker.process.signal = syscall.SIGKILL // nothing of it is kept
 	}
 	var errs []error

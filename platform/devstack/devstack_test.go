@@ -58,7 +58,7 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 	}
 	_ = parent.Wait() // killed
 
-	// Start waits for the lock, which the dying servers hold.
+	awaitGone(ctx, t, dir)
 	start := time.Now()
 	stack, err := Start(ctx, Config{Dir: dir, Broker: true, Progress: t.Output()})
 	if err != nil {
@@ -216,7 +216,7 @@ func TestCancelledStartLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	ctx, cancel := context.WithCancel(bounded(t))
-	// The second line is said when the servers are being started.
+	// The first line is said when PostgreSQL's data are about to be made.
 	_, err := Start(ctx, Config{Dir: dir, Progress: writerFunc(func([]byte) { cancel() })})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Start = %v, want the context's end", err)
@@ -285,6 +285,27 @@ func startParent(ctx context.Context, t *testing.T, dir string) (*exec.Cmd, anno
 		t.Fatal(err)
 	}
 	return parent, said
+}
+
+// awaitGone waits until the servers of a killed parent are gone by themselves,
+// well before a next start would kill them.
+func awaitGone(ctx context.Context, t *testing.T, dir string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, leftoverBound/2)
+	defer cancel()
+	for start := time.Now(); ; {
+		pid, err := Holder(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pid == 0 {
+			t.Logf("gone %v after the kill", time.Since(start))
+			return
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			t.Fatal("the servers outlive their killed parent")
+		}
+	}
 }
 
 func dataFolders(t *testing.T, dir string) []string {

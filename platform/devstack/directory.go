@@ -174,8 +174,12 @@ func alive(pid int) bool {
 	return pid > 0 && !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)
 }
 
-// close lets the lock go.
-func (d *directory) close() { _ = d.lock.Close() }
+// close lets the lock go, for those too that have inherited it: a program that
+// another goroutine is about to start may hold a copy for a moment.
+func (d *directory) close() {
+	_ = syscall.Flock(int(d.lock.Fd()), syscall.LOCK_UN)
+	_ = d.lock.Close()
+}
 
 func (d *directory) load() error {
 	text, err := os.ReadFile(d.file("servers.json"))

@@ -328,6 +328,53 @@ func TestContainerCommand(t *testing.T) {
 	}
 }
 
+// RabbitMQ's home has what it runs and all that this needs, and nothing else;
+// an installation of another layout is left alone.
+func TestBrokerHome(t *testing.T) {
+	t.Parallel()
+	installed := t.TempDir()
+	for name, needed := range map[string]string{
+		"rabbit": "kernel, ra, 'rabbit_common'", "ra": "kernel,\n  aten", "aten": "", "rabbit_common": "jsx", "jsx": "",
+		"rabbitmq_prelaunch": "kernel", "rabbitmq_management": "cowboy", "cowboy": "", "rabbitmq_mqtt": "rabbit",
+	} {
+		description := "{application, " + name + ", [{modules, []}, {applications, [" + needed + "]}]}."
+		write(t, filepath.Join(installed, "plugins", name+"-1.0/ebin", name+".app"), description, 0o644)
+	}
+	program := filepath.Join(installed, "sbin/rabbitmq-server")
+	write(t, program, "", 0o755)
+
+	tests := map[string]struct{ plugins, want []string }{
+		"bare":            {nil, []string{"aten", "jsx", "ra", "rabbit", "rabbit_common", "rabbitmq_prelaunch"}},
+		"with management": {[]string{"rabbitmq_management"}, []string{"aten", "cowboy", "jsx", "ra", "rabbit", "rabbit_common", "rabbitmq_management", "rabbitmq_prelaunch"}},
+	}
+	for name, test := range tests {
+		folder := t.TempDir()
+		scripts, err := brokerHome(program, folder, test.plugins...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(scripts, "rabbitmq-server")); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		found, err := filepath.Glob(filepath.Join(folder, "home/plugins/*/ebin/*.app"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range found {
+			found[i] = strings.TrimSuffix(filepath.Base(found[i]), ".app")
+		}
+		slices.Sort(found)
+		if !slices.Equal(found, test.want) {
+			t.Errorf("%s: %q, want %q", name, found, test.want)
+		}
+	}
+
+	write(t, filepath.Join(installed, "plugins/packed-1.0.ez"), "", 0o644)
+	if scripts, err := brokerHome(program, t.TempDir()); scripts != "" || err != nil {
+		t.Errorf("with an archive: %q, %v; want the installation as it is", scripts, err)
+	}
+}
+
 // The script's effects, with a root directory and programs of the test's own:
 // while packages are installed no service may start and no cluster is made, and
 // afterwards the machine's own files stand as before.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/muster-id/muster/platform/devstack"
 	"github.com/muster-id/muster/platform/devstack/child"
-	"github.com/muster-id/muster/platform/teststack"
 )
 
 type stack struct {
@@ -29,6 +28,13 @@ type stackRun struct {
 	Quiet      bool     `help:"Say nothing but errors."`
 	Command    []string `arg:"" passthrough:"" help:"The command; its environment has MUSTER_TEST_POSTGRES_URL, MUSTER_TEST_AMQP_URL and MUSTER_TEST_RABBITMQ_API."`
 }
+
+// The environment of the command, as platform/teststack reads it.
+const (
+	postgresEnv  = "MUSTER_TEST_POSTGRES_URL"
+	brokerEnv    = "MUSTER_TEST_AMQP_URL"
+	brokerAPIEnv = "MUSTER_TEST_RABBITMQ_API"
+)
 
 // commandBound is how long a command may take to end after a signal.
 const commandBound = 30 * time.Second
@@ -69,9 +75,9 @@ func (c *stackRun) runCommand(ctx context.Context, servers *devstack.Stack) erro
 	command := exec.Command(argv[0], argv[1:]...) //nolint:gosec,noctx // the user's own; ended below
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.Env = append(os.Environ(),
-		teststack.PostgresEnv+"="+servers.AdminURL.Reveal(),
-		teststack.BrokerEnv+"="+servers.AMQPURL.Reveal(),
-		teststack.BrokerAPIEnv+"="+servers.ManagementURL.Reveal())
+		postgresEnv+"="+servers.AdminURL.Reveal(),
+		brokerEnv+"="+servers.AMQPURL.Reveal(),
+		brokerAPIEnv+"="+servers.ManagementURL.Reveal())
 	// With a process group of its own it would not be let near the terminal
 	// unless the terminal is handed over.
 	terminal := int(os.Stdin.Fd())
@@ -80,7 +86,7 @@ func (c *stackRun) runCommand(ctx context.Context, servers *devstack.Stack) erro
 		command.SysProcAttr = &syscall.SysProcAttr{Foreground: true, Ctty: terminal}
 	}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, endSignals()...)
 	defer signal.Stop(signals)
 
 	process, err := child.Start(command, syscall.SIGTERM)
@@ -97,25 +103,28 @@ func (c *stackRun) runCommand(ctx context.Context, servers *devstack.Stack) erro
 	return status(process.Err())
 }
 
-// wait waits for the command's end, hands signals on to its group, and ends it
-// when a server has failed.
+// wait waits for the command's end, hands a signal on to its group, and ends it
+// when a server has failed. A second signal kills it.
 func wait(ctx context.Context, process *child.Child, signals <-chan os.Signal, failed <-chan error) error {
-	end := func(signal syscall.Signal) error {
-		if err := process.SignalGroup(signal); err != nil {
+	end := func(signal os.Signal) error {
+		if err := process.SignalGroup(signal.(syscall.Signal)); err != nil {
 			return err
 		}
+		bound := time.NewTimer(commandBound)
+		defer bound.Stop()
 		select {
 		case <-process.Done():
 			return nil
-		case <-time.After(commandBound):
-			return process.SignalGroup(syscall.SIGKILL)
+		case <-signals:
+		case <-bound.C:
 		}
+		return process.SignalGroup(syscall.SIGKILL)
 	}
 	select {
 	case <-process.Done():
 		return nil
 	case received := <-signals:
-		return end(received.(syscall.Signal))
+		return end(received)
 	case <-ctx.Done(): // a signal that came before the command
 		return end(syscall.SIGTERM)
 	case err := <-failed:

@@ -83,9 +83,11 @@ func (c *Child) kill(pid int, signal syscall.Signal) error {
 	return nil
 }
 
-// Stop sends a signal and waits for the end; past the bound it kills the
-// program's group. It returns when the program has ended.
+// Stop sends a signal and waits for the end; past the bound it kills. What the
+// program has left in its group is killed too.
 func (c *Child) Stop(signal syscall.Signal, bound time.Duration) error {
+	// The group keeps its number while it has members; without any this is void.
+	defer func() { _ = syscall.Kill(-c.pid, syscall.SIGKILL) }()
 	err := c.Signal(signal)
 	timer := time.NewTimer(bound)
 	defer timer.Stop()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/muster-id/muster/muster/internal/stackfile"
+	"github.com/muster-id/muster/platform/devstack"
 )
 
 // startBound is how long a start may take on a busy machine.
@@ -31,6 +33,19 @@ func command(t *testing.T, arguments ...string) *exec.Cmd {
 	c := exec.CommandContext(context.WithoutCancel(t.Context()), binary, arguments...)
 	c.Env = append(serverPrograms(os.Environ()), mainEnv+"=1")
 	return c
+}
+
+// dataDir is a data directory that is gone with the test, what it links to
+// included.
+func dataDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	t.Cleanup(func() {
+		if err := devstack.Remove(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // running is `muster up` as a process of its own.
@@ -99,7 +114,8 @@ func pids(file stackfile.File) []int {
 func gone(t *testing.T, processes []int) {
 	t.Helper()
 	for _, pid := range processes {
-		eventually(t, 20*time.Second, "process "+strconv.Itoa(pid)+" is gone", func() bool {
+		name, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		eventually(t, 20*time.Second, fmt.Sprintf("process %d is gone (%.300q)", pid, name), func() bool {
 			status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 			// A zombie has ended; who started it, has not looked yet.
 			return errors.Is(err, fs.ErrNotExist) || bytes.Contains(status, []byte(") Z "))
@@ -111,7 +127,7 @@ func gone(t *testing.T, processes []int) {
 // the data whole, with the same addresses and the admin's password untouched.
 func TestKilledStartFindsItsData(t *testing.T) {
 	// Not beside others: they would take its ports between the two starts.
-	dir := t.TempDir()
+	dir := dataDir(t)
 	first, w, file := up(t, dir, "--port", freePort(t))
 	zoe := somebody("zoe")
 	w.call(t, "AuthService/Register", zoe).ok(t)
@@ -141,7 +157,7 @@ func TestKilledStartFindsItsData(t *testing.T) {
 // Each service is a process of its own with --separate, and `down` ends them all.
 func TestSeparateProcessesAndDown(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := dataDir(t)
 	_, w, file := up(t, dir, "--separate", "--port", freePort(t))
 	seen := map[int]bool{file.PID: true}
 	users := map[string]bool{}
@@ -182,7 +198,7 @@ func TestSeparateProcessesAndDown(t *testing.T) {
 // Without a broker everything works, by the tail of the log alone.
 func TestNoBroker(t *testing.T) {
 	t.Parallel()
-	_, w, file := up(t, t.TempDir(), "--no-broker", "--port", freePort(t))
+	_, w, file := up(t, dataDir(t), "--no-broker", "--port", freePort(t))
 	if file.AMQP != "" {
 		t.Error("there is a broker")
 	}
@@ -198,7 +214,7 @@ func TestNoBroker(t *testing.T) {
 // Ctrl-C ends all of it cleanly: no process is left, the status is 0.
 func TestCtrlCEndsEverything(t *testing.T) {
 	t.Parallel()
-	r, w, file := up(t, t.TempDir(), "--port", freePort(t))
+	r, w, file := up(t, dataDir(t), "--port", freePort(t))
 	response, err := http.Get(w.url + "/livez")
 	if err != nil {
 		t.Fatal(err)

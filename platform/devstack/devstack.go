@@ -13,9 +13,6 @@ import (
 	"github.com/muster-id/muster/platform/secret"
 )
 
-// shared is where root's servers keep their data.
-const shared = "/var/lib/muster"
-
 // Config says which servers to run, and where.
 type Config struct {
 	// Dir is the data directory; it is made if missing.
@@ -50,7 +47,6 @@ type Stack struct {
 	progress  *progress
 	directory *directory
 	reserved  reservations
-	shared    string
 	throwaway bool
 	account   *syscall.Credential // of PostgreSQL; nil for our own
 	postgres  *process            // nil where somebody else runs it
@@ -93,16 +89,12 @@ func Start(ctx context.Context, config Config) (*Stack, error) {
 	if config.Getenv == nil {
 		config.Getenv = os.Getenv
 	}
-	return start(ctx, config, computer{config.Getenv}, shared)
-}
-
-func start(ctx context.Context, config Config, m machine, shared string) (*Stack, error) {
 	directory, err := openDirectory(ctx, config.Dir)
 	if err != nil {
 		return nil, err
 	}
 	s := &Stack{
-		machine: m, progress: newProgress(config.Progress), directory: directory, shared: shared,
+		machine: computer{config.Getenv}, progress: newProgress(config.Progress), directory: directory,
 		throwaway: config.Throwaway, failed: make(chan error, 1),
 		broker: broker{management: config.Management, started: make(chan struct{})},
 	}

@@ -18,6 +18,9 @@ import (
 	"github.com/muster-id/muster/platform/secret"
 )
 
+// shared is where root's servers keep their data.
+const shared = "/var/lib/muster"
+
 // leftoverBound is how long a start waits for the servers of a killed process
 // to finish dying.
 const leftoverBound = 20 * time.Second
@@ -245,7 +248,7 @@ func (d *directory) log(server string) (*os.File, error) {
 // folder makes the place of a server's data. With an account, which root must
 // use, it lies under shared, where that user may enter: a home of mode 0700
 // would bar its way to the data directory.
-func (d *directory) folder(server, shared string, account *syscall.Credential) (string, error) {
+func (d *directory) folder(server string, account *syscall.Credential) (string, error) {
 	path := d.file(server)
 	if account == nil {
 		if err := os.MkdirAll(path, 0o700); err != nil {

@@ -87,7 +87,7 @@ func (s *Stack) startPostgres(ctx context.Context, source source) error {
 
 func (s *Stack) launchPostgres(ctx context.Context, source source, port int, password secret.String) (*process, error) {
 	account := s.account
-	folder, err := s.directory.folder(postgresName, s.shared, account)
+	folder, err := s.directory.folder(postgresName, account)
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (s *Stack) startBroker(ctx context.Context) error {
 
 func (s *Stack) launchBroker(ctx context.Context, password secret.String) (*process, error) {
 	account := s.broker.account
-	folder, err := s.directory.folder(brokerName, s.shared, account)
+	folder, err := s.directory.folder(brokerName, account)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -44,5 +45,38 @@ func TestReadmeCurls(t *testing.T) {
 	}
 	if strings.Contains(said, `"code"`) {
 		t.Errorf("a call was refused:\n%s", said)
+	}
+}
+
+// Every file that the documents point to is there.
+func TestDocumentsPointToFilesThatExist(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	var documents []string
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/adr/*.md"} {
+		found, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, found...)
+	}
+	links := 0
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)#]+)[^)]*\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), filepath.FromSlash(link[1]))); err != nil {
+				t.Errorf("%s: %v", document, err)
+			}
+		}
+	}
+	if links < 20 {
+		t.Errorf("found %d links only", links)
 	}
 }

@@ -63,8 +63,8 @@ type AuthServiceClient interface {
 	// Errors: WRONG_CREDENTIALS, ACCOUNT_INACTIVE, OVERLOADED, NOT_CAUGHT_UP.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
 	// RefreshToken exchanges a refresh token for a new pair. Each refresh token
-	// is good for one exchange; within 30 seconds of it the same exchange is
-	// answered with the same pair, so that two tabs or a lost answer sign nobody out.
+	// is good for one exchange; a second try soon after it is answered with the
+	// same token or a newer one, so that two tabs or a lost answer sign nobody out.
 	//
 	// Errors: SESSION_REVOKED, REFRESH_TOKEN_REUSED, TOKEN_EXPIRED, TOKEN_INVALID, ACCOUNT_INACTIVE, ORIGIN_NOT_ALLOWED.
 	RefreshToken(context.Context, *connect.Request[v1.RefreshTokenRequest]) (*connect.Response[v1.RefreshTokenResponse], error)
@@ -174,8 +174,8 @@ type AuthServiceHandler interface {
 	// Errors: WRONG_CREDENTIALS, ACCOUNT_INACTIVE, OVERLOADED, NOT_CAUGHT_UP.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
 	// RefreshToken exchanges a refresh token for a new pair. Each refresh token
-	// is good for one exchange; within 30 seconds of it the same exchange is
-	// answered with the same pair, so that two tabs or a lost answer sign nobody out.
+	// is good for one exchange; a second try soon after it is answered with the
+	// same token or a newer one, so that two tabs or a lost answer sign nobody out.
 	//
 	// Errors: SESSION_REVOKED, REFRESH_TOKEN_REUSED, TOKEN_EXPIRED, TOKEN_INVALID, ACCOUNT_INACTIVE, ORIGIN_NOT_ALLOWED.
 	RefreshToken(context.Context, *connect.Request[v1.RefreshTokenRequest]) (*connect.Response[v1.RefreshTokenResponse], error)

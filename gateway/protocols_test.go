@@ -134,6 +134,9 @@ func TestGRPCHealthAndReflection(t *testing.T) {
 			t.Errorf("%q: %v, %v", service, got, err)
 		}
 	}
+	if _, err := health.Check(t.Context(), &grpchealth.CheckRequest{Service: "muster.v1.Nothing"}); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("an unknown service: %v", err)
+	}
 
 	stream := grpcreflect.NewClient(client, w.base, connect.WithGRPC()).NewStream(t.Context())
 	defer func() { _, _ = stream.Close() }()

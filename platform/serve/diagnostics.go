@@ -11,14 +11,15 @@ import (
 )
 
 // Diagnostics mounts gRPC health and server reflection for a service's Connect
-// services. They stand outside the access gate, having no option of ours: mount
-// them on an internal listener, whose mTLS keeps strangers out, and not on the
-// public one. Health is NOT_SERVING until ready says otherwise.
+// services. They stand outside the access gate, having no option of ours: what
+// they tell, whether a service is up and how its methods look, anyone who
+// reaches the port may know. Health is NOT_SERVING until ready says otherwise.
 func Diagnostics(mux *http.ServeMux, ready func() bool, services ...string) {
-	mux.Handle(grpchealth.NewHandler(&checker{ready: ready, services: services}))
+	own := connect.WithInterceptors(outcome{}) // so that their errors stay theirs
+	mux.Handle(grpchealth.NewHandler(&checker{ready: ready, services: services}, own))
 	reflector := grpcreflect.NewStaticReflector(services...)
-	mux.Handle(grpcreflect.NewHandlerV1(reflector))
-	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector))
+	mux.Handle(grpcreflect.NewHandlerV1(reflector, own))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, own))
 }
 
 type checker struct {

@@ -40,8 +40,9 @@ type Config struct {
 }
 
 // Interceptors is what every handler of a service is made with: the access
-// gate, then reasons with recovery, the time-out, and the rules of protovalidate;
-// and a JSON codec that refuses unknown fields.
+// gate, then reasons with recovery, the time-out, and the rules of protovalidate.
+// Unknown fields are tolerated, for mixed versions; the public JSON, where they
+// are typing errors, has a codec of the gateway's.
 func Interceptors(config Config) connect.HandlerOption {
 	if config.MaxRequestBytes == 0 {
 		config.MaxRequestBytes = defaultMaxRequestBytes
@@ -50,7 +51,6 @@ func Interceptors(config Config) connect.HandlerOption {
 		config.Timeout = defaultTimeout
 	}
 	return connect.WithHandlerOptions(
-		strictJSON(),
 		connect.WithReadMaxBytes(config.MaxRequestBytes),
 		connect.WithRequestGate(gate(config)),
 		connect.WithInterceptors(

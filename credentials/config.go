@@ -3,11 +3,8 @@ package credentials
 import (
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/muster-id/muster/platform/password"
@@ -58,9 +55,9 @@ func (c Config) check() (checked, error) {
 	if c.DatabaseConnections < 4 {
 		faults = append(faults, errors.New("MUSTER_CREDENTIALS_DATABASE_CONNECTIONS has to be 4 or more"))
 	}
-	key, ok := decodeKey(strings.TrimSpace(c.KeyEncryptionKey.Reveal()))
-	if !ok {
-		faults = append(faults, errors.New("MUSTER_CREDENTIALS_KEY_ENCRYPTION_KEY has to be 32 bytes in base64 or hexadecimal"))
+	key, err := secret.ParseKey(c.KeyEncryptionKey)
+	if err != nil {
+		faults = append(faults, fmt.Errorf("MUSTER_CREDENTIALS_KEY_ENCRYPTION_KEY: %w", err))
 		return result, errors.Join(faults...)
 	}
 	// One key to keep, two to use: what one of them does says nothing about the other.
@@ -68,26 +65,11 @@ func (c Config) check() (checked, error) {
 		"muster credentials signing keys":   &result.sealingKey,
 		"muster credentials refresh tokens": &result.refreshKey,
 	} {
-		bytes, err := hkdf.Key(sha256.New, key, nil, purpose, sha256.Size)
+		bytes, err := hkdf.Key(sha256.New, key.Reveal(), nil, purpose, sha256.Size)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("derive a key: %w", err))
 		}
 		*derived = secret.NewBytes(bytes)
 	}
 	return result, errors.Join(faults...)
-}
-
-func decodeKey(text string) (key []byte, ok bool) {
-	for _, decode := range []func(string) ([]byte, error){
-		hex.DecodeString,
-		base64.StdEncoding.DecodeString,
-		base64.RawStdEncoding.DecodeString,
-		base64.URLEncoding.DecodeString,
-		base64.RawURLEncoding.DecodeString,
-	} {
-		if key, err := decode(text); err == nil && len(key) == sha256.Size {
-			return key, true
-		}
-	}
-	return nil, false
 }

@@ -179,7 +179,8 @@ func (s *Service) bind(config Config, self certificate.Identity, keys *signing.R
 			Issuer: config.TokenIssuer, Audience: config.TokenAudience, Keys: keys, Now: time.Now,
 		}),
 	})))
-	serve.Diagnostics(mux, s.isReady, credentialsv1connect.CredentialsServiceName)
+	health := &health{caughtUp: s.projector.Ready(), projector: s.projector.Stats, database: database.Alive(s.pool), now: time.Now}
+	serve.Diagnostics(mux, health.ready, credentialsv1connect.CredentialsServiceName)
 	var err error
 	s.server, err = serve.New(serve.ServerConfig{
 		Name: name, Address: config.Listen, Handler: mux, TLS: self.ServerTLS(), Logger: logger,
@@ -234,15 +235,6 @@ func (s *Service) announce(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return nil
-}
-
-func (s *Service) isReady() bool {
-	select {
-	case <-s.ready:
-		return true
-	default:
-		return false
-	}
 }
 
 // close closes what wire has opened, however far it came.

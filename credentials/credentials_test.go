@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"connectrpc.com/grpchealth"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/muster-id/muster/credentials"
@@ -18,6 +19,7 @@ import (
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/reason"
 	"github.com/muster-id/muster/platform/secret"
+	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/teststack"
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
@@ -154,8 +156,10 @@ func TestOnlyServicesOnTheListMayCall(t *testing.T) {
 	wantReason(t, "login by media", err, musterv1.Reason_REASON_PERMISSION_DENIED)
 	_, err = refresh(t.Context(), media, "forged")
 	wantReason(t, "refresh by media", err, musterv1.Reason_REASON_PERMISSION_DENIED)
-	if _, err := media.GetSigningKeys(t.Context(), connect.NewRequest(&credentialsv1.GetSigningKeysRequest{})); err != nil {
-		t.Errorf("signing keys for media: %v", err)
+	_, err = media.GetSigningKeys(t.Context(), connect.NewRequest(&credentialsv1.GetSigningKeysRequest{}))
+	wantReason(t, "signing keys for media", err, musterv1.Reason_REASON_PERMISSION_DENIED)
+	if _, err := w.client(t, "identity", address).GetSigningKeys(t.Context(), connect.NewRequest(&credentialsv1.GetSigningKeysRequest{})); err != nil {
+		t.Errorf("signing keys for identity: %v", err)
 	}
 
 	self, err := certificate.Load(w.config.Certificates, "gateway")
@@ -226,14 +230,14 @@ func TestEventsComeOverTheBrokerToo(t *testing.T) {
 	t.Cleanup(func() { _ = publishing.Close() })
 	publisher := broker.NewPublisher(publishing)
 	t.Cleanup(func() { _ = publisher.Close() })
-	untilConnected(t, publishing)
 	untilRouted(t, publisher, events)
 	if _, err := login(t.Context(), gateway, "ada", rightPassword, position); err != nil {
 		t.Error(err)
 	}
 }
 
-// untilRouted publishes until the subscriber has declared its queue.
+// untilRouted publishes until the broker is there and the subscriber has declared
+// its queue.
 func untilRouted(t *testing.T, publisher *broker.Publisher, events []eventstore.Event) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -244,7 +248,7 @@ func untilRouted(t *testing.T, publisher *broker.Publisher, events []eventstore.
 		switch {
 		case err == nil:
 			return
-		case !errors.As(err, &unroutable):
+		case !errors.As(err, &unroutable) && !errors.Is(err, broker.ErrNotConnected):
 			t.Fatal(err)
 		}
 		select {
@@ -255,19 +259,42 @@ func untilRouted(t *testing.T, publisher *broker.Publisher, events []eventstore.
 	}
 }
 
-func untilConnected(t *testing.T, connection *broker.Connection) {
-	t.Helper()
-	for {
-		changed := connection.Changed()
-		if connection.Up() {
-			return
-		}
-		select {
-		case <-changed:
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
+func TestHealthIsThatOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	address, _ := w.start(t)
+	self, err := certificate.Load(w.config.Certificates, "gateway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := serve.InternalClient(self, "credentials", "https://"+address)
+	t.Cleanup(transport.CloseIdleConnections)
+	client := grpchealth.NewClient(transport, "https://"+address, serve.ClientInterceptors())
+	until := func(want grpchealth.Status) {
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			health, err := client.Check(ctx, &grpchealth.CheckRequest{Service: credentialsv1connect.CredentialsServiceName})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if health.Status == want {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				t.Fatalf("health stays %v", health.Status)
+			}
 		}
 	}
+	until(grpchealth.StatusServing)
+	back := teststack.TakeAway(t, w.config.DatabaseURL)
+	until(grpchealth.StatusNotServing)
+	back()
+	until(grpchealth.StatusServing)
 }
 
 func TestEveryFaultOfTheSettingsIsNamedAtOnce(t *testing.T) {

@@ -19,8 +19,9 @@ var (
 	ErrCommandReused = errors.New("idempotency key was used with another request")
 	// ErrCursorInvalid: the cursor is not one of this log's.
 	ErrCursorInvalid = errors.New("cursor is not one of this log's")
-	// ErrEpochChanged: the cursor is of a former epoch; start from the beginning.
-	ErrEpochChanged = errors.New("the log has entered a new epoch")
+	// ErrEpochChanged: the cursor is of a former epoch, or from before a crash of
+	// the log's server; start from the beginning and skip what is known.
+	ErrEpochChanged = errors.New("the log has entered a new epoch, or its server has crashed since")
 )
 
 // ReservedError says that a name is taken by another stream.

@@ -7,9 +7,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,6 +81,54 @@ func pack(t *testing.T, body []byte) string {
 		t.Fatal(err)
 	}
 	return packed.String()
+}
+
+// A small body must not become a large one, whichever handler takes it.
+func TestABombIsNotUnpackedOnAnyPath(t *testing.T) { // not parallel: it counts what the process allocates
+	const most = 16 << 20
+	w := newWorld(t, nil)
+	bomb := pack(t, make([]byte, 64<<20))
+	envelope := string(binary.BigEndian.AppendUint32([]byte{1}, uint32(len(bomb)))) + bomb
+	paths := []string{
+		"/", "/livez", "/readyz", "/.well-known/jwks.json",
+		"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch",
+		"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+	}
+	for _, service := range publicServices() {
+		for i := range service.Methods().Len() {
+			paths = append(paths, "/"+string(service.FullName())+"/"+string(service.Methods().Get(i).Name()))
+		}
+	}
+	client, authorization := h2c(t), w.bearer(nil)
+	for _, path := range paths {
+		for contentType, c := range map[string]struct{ encoding, body string }{
+			"application/json":           {"Content-Encoding", bomb},
+			"application/proto":          {"Content-Encoding", bomb},
+			"application/connect+proto":  {"Connect-Content-Encoding", envelope},
+			"application/grpc":           {"Grpc-Encoding", envelope},
+			"application/grpc-web+proto": {"Grpc-Encoding", envelope},
+		} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.base+path, strings.NewReader(c.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", contentType)
+			request.Header.Set(c.encoding, "gzip")
+			request.Header.Set("Authorization", authorization)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, response.Body) // a stream may be cut
+			response.Body.Close()
+			runtime.ReadMemStats(&after)
+			if took := after.TotalAlloc - before.TotalAlloc; took > most {
+				t.Errorf("%s, %s: %d MiB allocated", path, contentType, took>>20)
+			}
+		}
+	}
 }
 
 func TestAPackedBodyWithinTheLimitIsRead(t *testing.T) {
@@ -280,12 +330,17 @@ func TestPathsAndMethodsThatDoNotExist(t *testing.T) {
 	w.post("/muster.identity.v1.IdentityService/RegisterUser", adaRegister).refused(t, http.StatusNotFound, unimplemented, "")
 }
 
-func TestTheCallersRequestIDIsKept(t *testing.T) {
+func TestTheCallersRequestIDIsLoggedBesideOurs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
 	got := w.post(login, `{}`, "X-Request-Id", "my-request-0001")
 	got.refused(t, http.StatusBadRequest, musterv1.Reason_REASON_INVALID_ARGUMENT, "login")
-	if got.header.Get("X-Request-Id") != "my-request-0001" {
-		t.Errorf("request id %q", got.header.Get("X-Request-Id"))
+	id := got.header.Get("X-Request-Id")
+	if _, err := uuid.Parse(id); err != nil {
+		t.Errorf("request id %q", id)
+	}
+	w.stopGateway() // the line is written after the answer
+	if want := `"request_id":"` + id + `","client_request_id":"my-request-0001"`; !strings.Contains(w.logs.String(), want) {
+		t.Errorf("%s is not in %s", want, w.logs)
 	}
 }

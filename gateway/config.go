@@ -17,9 +17,9 @@ type Config struct {
 	Listen         string         `env:"LISTEN" envDefault:"127.0.0.1:8080" desc:"Address of the public port"`
 	TLSCertificate string         `env:"TLS_CERTIFICATE" desc:"File of the public certificate, PEM; with TLS_KEY it turns TLS on"`
 	TLSKey         string         `env:"TLS_KEY" desc:"File of its private key, PEM"`
-	AllowPlaintext bool           `env:"ALLOW_PLAINTEXT" desc:"Serve without TLS beyond loopback, for a proxy in front that has TLS"`
+	AllowPlaintext bool           `env:"ALLOW_PLAINTEXT" desc:"Serve without TLS beyond loopback, to the proxies of TRUSTED_PROXIES, which have TLS"`
 	TrustedProxies []netip.Prefix `env:"TRUSTED_PROXIES" desc:"Networks of proxies whose X-Forwarded headers are believed, separated by commas"`
-	AllowedOrigins []string       `env:"ALLOWED_ORIGINS" desc:"Origins whose pages may call and use the cookie, separated by commas; our own always may"`
+	AllowedOrigins []string       `env:"ALLOWED_ORIGINS" desc:"Other origins whose pages may call, separated by commas; browsers send the cookie for those of our own site alone"`
 
 	IdentityURL     string        `env:"IDENTITY_URL,required" desc:"Where identity listens, https://host:port"`
 	CredentialsURL  string        `env:"CREDENTIALS_URL,required" desc:"Where credentials listens, https://host:port"`
@@ -63,6 +63,11 @@ func (c Config) check() (checked, error) {
 	case !c.AllowPlaintext && !onLoopback(c.Listen):
 		faults = append(faults, fmt.Errorf("MUSTER_GATEWAY_LISTEN=%s would take passwords in clear from other machines: "+
 			"set MUSTER_GATEWAY_TLS_CERTIFICATE and MUSTER_GATEWAY_TLS_KEY, or MUSTER_GATEWAY_ALLOW_PLAINTEXT=true behind a proxy that has TLS", c.Listen))
+	case c.AllowPlaintext && !onLoopback(c.Listen) && len(c.TrustedProxies) == 0:
+		// Only a proxy that is believed can say that the browser has TLS, and
+		// without it the cookie would go without Secure.
+		faults = append(faults, errors.New("MUSTER_GATEWAY_ALLOW_PLAINTEXT beyond loopback needs MUSTER_GATEWAY_TRUSTED_PROXIES: "+
+			"the proxy that has TLS says so in X-Forwarded-Proto"))
 	}
 	if c.UpstreamTimeout <= 0 {
 		faults = append(faults, errors.New("MUSTER_GATEWAY_UPSTREAM_TIMEOUT has to be more than 0"))

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +75,14 @@ func TestPasswordsInClearStayOnThisMachine(t *testing.T) {
 			t.Errorf("%s: the error does not say what to do: %v", listen, err)
 		}
 		c.AllowPlaintext = true
+		_, err = c.check()
+		if (err == nil) != ok {
+			t.Errorf("%s, without a proxy: %v", listen, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "MUSTER_GATEWAY_TRUSTED_PROXIES") {
+			t.Errorf("%s: the error does not name the proxies: %v", listen, err)
+		}
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 		if _, err := c.check(); err != nil {
 			t.Errorf("%s, allowed: %v", listen, err)
 		}

@@ -45,6 +45,7 @@ const (
 type Service struct {
 	server    *serve.Server
 	upstream  []*http.Client
+	keys      *site.KeySet
 	readiness *site.Readiness
 	ready     chan struct{}
 }
@@ -94,7 +95,7 @@ func New(_ context.Context, config Config, logger *slog.Logger) (*Service, error
 			MaxRequestBytes: maxBody,
 			Timeout:         callsInOne * config.UpstreamTimeout,
 		}),
-		codec.Options(maxBody), // after the others, whose codecs it replaces
+		codec.Options(),
 	)
 	mux := http.NewServeMux()
 	mux.Handle(musterv1connect.NewAuthServiceHandler(&rpc.Auth{
@@ -130,6 +131,7 @@ func New(_ context.Context, config Config, logger *slog.Logger) (*Service, error
 	return &Service{
 		server:    server,
 		upstream:  []*http.Client{toIdentity, toCredentials},
+		keys:      keys,
 		readiness: readiness,
 		ready:     make(chan struct{}),
 	}, nil
@@ -139,6 +141,10 @@ func New(_ context.Context, config Config, logger *slog.Logger) (*Service, error
 func (s *Service) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.server.Run(ctx) })
+	group.Go(func() error {
+		s.keys.Run(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		s.awaitParts(ctx)
 		return nil

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -10,9 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/muster-id/muster/gateway/internal/consistency"
+	"github.com/muster-id/muster/gateway/internal/rpc"
 	"github.com/muster-id/muster/platform/reason"
+	"github.com/muster-id/muster/platform/secret"
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -222,6 +227,56 @@ func TestLogoutMakesTheBrowserForgetTheCookie(t *testing.T) {
 	}
 }
 
+func TestAForeignPageMayEndASessionButNotClearTheCookie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for name, c := range map[string]struct {
+		body    string
+		origin  string
+		status  int
+		cleared bool
+	}{
+		"token in the body, foreign": {`{"refreshToken":"refresh-1"}`, "https://evil.example.net", http.StatusOK, false},
+		"token in the body, allowed": {`{"refreshToken":"refresh-1"}`, allowed, http.StatusOK, true},
+		"token in the body, own":     {`{"refreshToken":"refresh-1"}`, w.base, http.StatusOK, true},
+		"no token, foreign":          {`{}`, "https://evil.example.net", http.StatusUnauthorized, false},
+	} {
+		got := w.post(logout, c.body, "Origin", c.origin)
+		if got.status != c.status || (got.cookie() != nil) != c.cleared {
+			t.Errorf("%s: %d, cookie %v", name, got.status, got.cookie())
+		}
+	}
+}
+
+func TestACookieThatIsGoodForNothingIsCleared(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for r, spent := range map[musterv1.Reason]bool{
+		musterv1.Reason_REASON_SESSION_REVOKED:      true,
+		musterv1.Reason_REASON_REFRESH_TOKEN_REUSED: true,
+		musterv1.Reason_REASON_TOKEN_EXPIRED:        true,
+		musterv1.Reason_REASON_TOKEN_INVALID:        true,
+		musterv1.Reason_REASON_ACCOUNT_INACTIVE:     true,
+		musterv1.Reason_REASON_UNAVAILABLE:          false,
+		musterv1.Reason_REASON_OVERLOADED:           false,
+	} {
+		w.credentials.refresh = func(context.Context, *credentialsv1.RefreshRequest) (*credentialsv1.RefreshResponse, error) {
+			return nil, reason.New(r)
+		}
+		got := w.post(refresh, `{}`, "Cookie", "muster_refresh=refresh-1", "Origin", w.base)
+		if detail := got.detail(t); detail.GetReason() != name(r) {
+			t.Errorf("%s became %s", name(r), detail.GetReason())
+		}
+		if cookie := got.cookie(); (cookie != nil && cookie.MaxAge < 0) != spent {
+			t.Errorf("%s: cookie %v", name(r), cookie)
+		}
+		// One in the body says nothing of the cookie.
+		if got := w.post(refresh, `{"refreshToken":"x"}`, "Cookie", "muster_refresh=refresh-1", "Origin", w.base); got.cookie() != nil {
+			t.Errorf("%s, in the body: cookie %v", name(r), got.cookie())
+		}
+	}
+}
+
 func TestChangePasswordEndsAllSessionsFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
@@ -254,30 +309,30 @@ func TestChangePasswordEndsAllSessionsFirst(t *testing.T) {
 func TestSessionsEndAlsoWhenTheCallerHasGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	ctx, leave := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	w.credentials.endSessions = func(ctx context.Context, _ *credentialsv1.EndSessionsRequest) (*credentialsv1.EndSessionsResponse, error) {
-		leave()
-		select { // a gateway that gave up would end this call
-		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
-		}
-		ended <- ctx.Err()
-		return &credentialsv1.EndSessionsResponse{}, nil
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, w.base+changePass,
-		strings.NewReader(`{"presentPassword":"correct horse","newPassword":"battery staple"}`))
+	tokens, err := consistency.NewSigner(secret.NewBytes(make([]byte, 32)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("Authorization", w.bearer(nil))
-	if response, err := w.client.Do(request); err == nil {
-		response.Body.Close()
-		t.Fatal("the caller did not leave")
+	// Called without a network between, so that each call knows at once that the
+	// one before it has ended.
+	auth := &rpc.Auth{Identity: w.identity, Credentials: w.credentials, Tokens: tokens, Logger: slog.New(slog.DiscardHandler), Timeout: time.Minute}
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	w.identity.changePassword = func(context.Context, *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error) {
+		leave()
+		return &identityv1.ChangePasswordResponse{Position: position}, nil
 	}
-	if err := <-ended; err != nil {
-		t.Errorf("the sessions were left alive: %v", err)
+	ended := false
+	w.credentials.endSessions = func(ctx context.Context, _ *credentialsv1.EndSessionsRequest) (*credentialsv1.EndSessionsResponse, error) {
+		ended = ctx.Err() == nil
+		return &credentialsv1.EndSessionsResponse{}, ctx.Err()
+	}
+	request := connect.NewRequest(&musterv1.ChangePasswordRequest{PresentPassword: "correct horse", NewPassword: "battery staple"})
+	if _, err := auth.ChangePassword(ctx, request); err != nil {
+		t.Error(err)
+	}
+	if !ended {
+		t.Error("the sessions were left alive")
 	}
 }
 

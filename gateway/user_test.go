@@ -25,7 +25,7 @@ func TestIdentityLearnsWhoAsksAndFromWhere(t *testing.T) {
 	}
 	got := w.post(getMe, `{}`, "Authorization", w.bearer(nil), "User-Agent", "curl/8", "X-Request-Id", "my-request-0001")
 	got.ok(t)
-	want := seen{ada, telemetry.Request{ID: "my-request-0001", ClientAddress: "127.0.0.1", UserAgent: "curl/8"}}
+	want := seen{ada, telemetry.Request{ID: got.header.Get("X-Request-Id"), ClientAddress: "127.0.0.1", UserAgent: "curl/8"}}
 	if call := <-calls; call != want {
 		t.Errorf("identity saw %+v, want %+v", call, want)
 	}

@@ -62,7 +62,7 @@ type world struct {
 	key         ed25519.PrivateKey
 	logs        *syncBuffer
 
-	stopIdentity, stopCredentials context.CancelFunc
+	stopIdentity, stopCredentials, stopGateway context.CancelFunc
 }
 
 // newWorld starts one; change may alter the configuration first.
@@ -139,7 +139,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, w.gateway.Run)
+	w.stopGateway = run(t, w.gateway.Run)
 	w.base = "http://" + w.gateway.Addr()
 	transport := &http.Transport{}
 	if config.TLSCertificate != "" {

@@ -98,7 +98,7 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	ring, err := keyring.Open(ctx, keys, kek)
+	ring, err := keyring.Open(ctx, keys, kek, s.logger)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,8 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 	mux.Handle(identityv1connect.NewIdentityServiceHandler(rpc.NewIdentity(identity), options))
 	mux.Handle(keyringv1connect.NewKeyringServiceHandler(rpc.NewKeyring(ring), options))
 	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(&patient{Reader: s.log, leaving: s.leaving}), options))
-	serve.Diagnostics(mux, s.serving.Load,
+	databases := database.Alive(s.pools...)
+	serve.Diagnostics(mux, func() bool { return s.serving.Load() && databases() },
 		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName)
 	server, err := serve.New(serve.ServerConfig{
 		Name:    service,

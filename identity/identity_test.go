@@ -366,6 +366,42 @@ func TestServicesAreServedByTheirList(t *testing.T) {
 	}
 }
 
+func TestHealthIsThatOfBothDatabases(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t).start(t)
+	for _, away := range []secret.String{h.config.DatabaseURL, h.config.KeyringDatabaseURL} {
+		h.untilHealth(t, grpchealth.StatusServing)
+		back := teststack.TakeAway(t, away)
+		h.untilHealth(t, grpchealth.StatusNotServing)
+		back()
+	}
+	h.untilHealth(t, grpchealth.StatusServing)
+}
+
+// untilHealth asks until the answer is the wanted one.
+func (h *house) untilHealth(t *testing.T, want grpchealth.Status) {
+	t.Helper()
+	client := grpchealth.NewClient(h.as(t, "gateway"), h.url, serve.ClientInterceptors())
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		health, err := client.Check(ctx, &grpchealth.CheckRequest{Service: identityv1connect.IdentityServiceName})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if health.Status == want {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("health stays %v", health.Status)
+		}
+	}
+}
+
 // TestAnotherServiceOpensTheEvents is the way of credentials: the log over its
 // RPC, the keys over theirs.
 func TestAnotherServiceOpensTheEvents(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
-	"github.com/sethvargo/go-retry"
+
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 const (
@@ -20,10 +21,6 @@ const (
 	heartbeat = 5 * time.Second
 	// callTimeout bounds a write, and each group of calls that await an answer.
 	callTimeout = 5 * time.Second
-	// firstPause and longestPause bound the backoff between two tries, each a
-	// quarter longer or shorter by chance.
-	firstPause   = 100 * time.Millisecond
-	longestPause = 1600 * time.Millisecond
 )
 
 var (
@@ -85,24 +82,12 @@ func (c *Connection) Close() error {
 	return nil
 }
 
-// Up tells whether there is a broker.
-func (c *Connection) Up() bool {
-	link, _ := c.state()
-	return link != nil
-}
-
-// Changed is closed when Up next changes. Take it before asking Up.
-func (c *Connection) Changed() <-chan struct{} {
-	_, changed := c.state()
-	return changed
-}
-
 func (c *Connection) run(ctx context.Context) {
 	defer close(c.done)
 	defer c.stop()
-	pause := newBackoff()
+	var retry backoff.Backoff
 	reported := false
-	for ctx.Err() == nil {
+	for {
 		link, err := dial(ctx, c.url)
 		if err == nil {
 			since := time.Now()
@@ -112,16 +97,15 @@ func (c *Connection) run(ctx context.Context) {
 			c.set(nil)
 			link.close()
 			reported = false
-			// One that is lost as soon as it is made does not start the backoff afresh.
-			if time.Since(since) > longestPause {
-				pause = newBackoff()
-			}
+			retry.Worked(since)
 		}
 		if ctx.Err() == nil && !reported {
 			c.logger.Warn("broker is down, trying again until it is up", slog.Any("error", err))
 			reported = true
 		}
-		sleep(ctx, pause)
+		if retry.Pause(ctx) != nil {
+			return
+		}
 	}
 }
 
@@ -222,18 +206,4 @@ func (s socket) Write(bytes []byte) (int, error) {
 		return 0, err
 	}
 	return s.Conn.Write(bytes)
-}
-
-func newBackoff() retry.Backoff {
-	return retry.WithJitterPercent(25, retry.WithCappedDuration(longestPause, retry.NewExponential(firstPause)))
-}
-
-func sleep(ctx context.Context, backoff retry.Backoff) {
-	pause, _ := backoff.Next() // never ends by itself
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }

@@ -25,7 +25,6 @@ func TestConnectionStartsWithoutABrokerAndFindsItLater(t *testing.T) {
 	late := *vhost
 	late.Host = address
 	connection := connect(t, late.String())
-	require.False(t, connection.Up())
 	require.ErrorIs(t, NewPublisher(connection).PublishBatch(t.Context(), events(t, 1, 1)), ErrNotConnected)
 
 	listener, err = net.Listen("tcp", address)
@@ -41,7 +40,7 @@ func TestConnectionComesBackAfterEachLoss(t *testing.T) {
 	n, url := through(t, teststack.VirtualHost(t))
 	connection := connected(t, url)
 	for range 3 {
-		changed := connection.Changed()
+		_, changed := connection.state()
 		n.cut()
 		<-changed
 		waitUp(t, connection, true)

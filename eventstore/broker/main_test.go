@@ -22,6 +22,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
 )
@@ -78,8 +79,8 @@ func waitUp(t testing.TB, connection *Connection, up bool) {
 	t.Helper()
 	limit := time.After(patience)
 	for {
-		changed := connection.Changed()
-		if connection.Up() == up {
+		link, changed := connection.state()
+		if (link != nil) == up {
 			return
 		}
 		select {
@@ -95,7 +96,7 @@ func publishUntil(t testing.TB, publisher *Publisher, events []eventstore.Event)
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	pause := newBackoff()
+	var retry backoff.Backoff
 	for {
 		err := publisher.PublishBatch(ctx, events)
 		if err == nil {
@@ -105,7 +106,7 @@ func publishUntil(t testing.TB, publisher *Publisher, events []eventstore.Event)
 			t.Errorf("not published: %v", err)
 			return
 		}
-		sleep(ctx, pause)
+		_ = retry.Pause(ctx) // looked at above
 	}
 }
 

@@ -92,8 +92,7 @@ func TestABrokerThatSaysNothingMoreIsLeftByTheTimeOut(t *testing.T) {
 	url := teststack.VirtualHost(t)
 	n, distant := through(t, url)
 	connection := connected(t, distant)
-	link, _ := connection.state()
-	changed := connection.Changed()
+	link, changed := connection.state()
 	n.silence()
 	err := link.within(100*time.Millisecond, func() error {
 		_, err := link.Channel()

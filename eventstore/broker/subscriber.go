@@ -10,6 +10,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 // prefetch is how many messages a consumer may hold unanswered.
@@ -92,7 +94,7 @@ func (s *Subscriber) Close() error {
 // run consumes, and starts over whenever that ends.
 func (s *Subscriber) run(ctx context.Context, topology Topology, out chan<- *message.Message) {
 	logger := s.connection.logger.With(slog.String("queue", topology.Queue))
-	pause := newBackoff()
+	var retry backoff.Backoff
 	reported := false
 	for {
 		consumer, err := s.open(ctx, topology)
@@ -101,9 +103,7 @@ func (s *Subscriber) run(ctx context.Context, topology Topology, out chan<- *mes
 			logger.Info("consuming")
 			err = consumer.run(ctx, out)
 			reported = false
-			if time.Since(since) > longestPause {
-				pause = newBackoff()
-			}
+			retry.Worked(since)
 		}
 		if ctx.Err() != nil || errors.Is(err, ErrClosed) {
 			return
@@ -112,7 +112,9 @@ func (s *Subscriber) run(ctx context.Context, topology Topology, out chan<- *mes
 			logger.Warn("not consuming, trying again until it works", slog.Any("error", err))
 			reported = true
 		}
-		sleep(ctx, pause)
+		if retry.Pause(ctx) != nil {
+			return
+		}
 	}
 }
 

@@ -270,7 +270,7 @@ func TestABrokerThatEndsAllConnectionsIsFoundAgain(t *testing.T) {
 	sent := events(t, 1, 2)
 	publishUntil(t, publisher, sent[:1])
 	receive(t, received).Ack()
-	changed := connection.Changed()
+	_, changed := connection.state()
 	cut(t, url)
 	<-changed
 	publishUntil(t, publisher, sent[1:])

@@ -17,7 +17,10 @@ const (
 	deadSuffix = ".dead"
 
 	// deliveryLimit is how often a message may be on a consumer that is lost
-	// before the queue takes it for the reason.
+	// before the queue takes it for the reason. RabbitMQ also ends a consumer
+	// that leaves a message unanswered for 30 minutes, its own delivery time-out:
+	// messages that a projection holds through an outage of many hours may become
+	// dead letters so. Nothing is lost, the tail brings their events from the log.
 	deliveryLimit = 20
 	// queueLength bounds a queue nobody reads, and deadLength its dead letters.
 	// The oldest are dropped: projections read them from the log.

@@ -66,12 +66,12 @@ func TestAServedLogReadsLikeTheLogItself(t *testing.T) {
 func TestAServedLogSaysThatTheEpochChanged(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	head, err := s.log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	page, err := s.log.ReadLog(t.Context(), "", 1, 0)
+	if err != nil || !page.AtHead {
+		t.Fatalf("at the head %t, %v", page.AtHead, err)
 	}
 	handler := eventlog.NewHandler(changed{s.log})
-	_, err = handler.ReadLog(t.Context(), connect.NewRequest(&eventlogv1.ReadLogRequest{Cursor: string(head)}))
+	_, err = handler.ReadLog(t.Context(), connect.NewRequest(&eventlogv1.ReadLogRequest{Cursor: string(page.Next)}))
 	if connect.CodeOf(err) != connect.CodeFailedPrecondition {
 		t.Errorf("%v, want failed_precondition", err)
 	}
@@ -79,7 +79,7 @@ func TestAServedLogSaysThatTheEpochChanged(t *testing.T) {
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	client := eventlog.NewClient(eventlogv1connect.NewEventLogServiceClient(server.Client(), server.URL))
-	if _, err := client.ReadLog(t.Context(), head, 1, 0); !errors.Is(err, eventstore.ErrEpochChanged) {
+	if _, err := client.ReadLog(t.Context(), page.Next, 1, 0); !errors.Is(err, eventstore.ErrEpochChanged) {
 		t.Errorf("%v, want ErrEpochChanged", err)
 	}
 }
@@ -162,13 +162,13 @@ func (heavy) ReadLog(_ context.Context, _ eventstore.Cursor, limit int, _ time.D
 func TestAWaitLeavesTimeForTheAnswer(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	head, err := s.log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	page, err := s.log.ReadLog(t.Context(), "", 1, 0)
+	if err != nil || !page.AtHead {
+		t.Fatalf("at the head %t, %v", page.AtHead, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
 	defer cancel()
-	response, err := s.raw.ReadLog(ctx, connect.NewRequest(&eventlogv1.ReadLogRequest{Cursor: string(head), WaitMs: 30000}))
+	response, err := s.raw.ReadLog(ctx, connect.NewRequest(&eventlogv1.ReadLogRequest{Cursor: string(page.Next), WaitMs: 30000}))
 	if err != nil || !response.Msg.GetAtHead() {
 		t.Errorf("%v, %v; want an empty page before the deadline", response, err)
 	}

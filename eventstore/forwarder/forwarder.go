@@ -9,10 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sethvargo/go-retry"
-
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/broker"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 const (
@@ -24,10 +23,9 @@ const (
 	// saveInterval is how often a cursor is saved that moved without events. One
 	// that is old makes the first tick after a restart larger, nothing else.
 	saveInterval = 10 * time.Second
-	// firstPause and longestPause bound the backoff between two tries, each a
-	// quarter longer or shorter by chance.
-	firstPause   = 100 * time.Millisecond
-	longestPause = 1600 * time.Millisecond
+	// passOver is how long a routing key may be without a queue before its events
+	// are left to the tails of the projections.
+	passOver = 30 * time.Second
 )
 
 // Leadership is the right to be the one that forwards a log, and what comes
@@ -75,14 +73,24 @@ type Forwarder struct {
 	interval     time.Duration
 	batch        int
 	saveInterval time.Duration
+	passOver     time.Duration
+	// unwanted are the routing keys without a queue, as this lead has found them.
+	unwanted map[string]*unwanted
 
 	mu    sync.Mutex
 	state state
 }
 
+// unwanted is what is known of a routing key without a queue.
+type unwanted struct {
+	since time.Time
+	told  bool // that its events are passed over
+}
+
 type state struct {
 	leading   bool
 	forwarded int64
+	passed    int64
 	oldest    time.Time // of what is read and not confirmed; zero for nothing
 	fault     string    // what was logged last; empty when all is well
 	err       error
@@ -94,6 +102,9 @@ type Stats struct {
 	Leading bool
 	// Forwarded counts the events that the broker has confirmed since the start.
 	Forwarded int64
+	// PassedOver counts the events that no queue wanted for 30 seconds. The
+	// broker has not got them; projections read them from the log.
+	PassedOver int64
 	// Lag is the age of the oldest event that was read and is not confirmed; 0
 	// when there is none.
 	Lag time.Duration
@@ -116,6 +127,7 @@ func New[L Leadership](log Log[L], config Config) *Forwarder {
 		interval:     config.Interval,
 		batch:        config.Batch,
 		saveInterval: saveInterval,
+		passOver:     passOver,
 	}
 	if f.interval == 0 {
 		f.interval = defaultInterval
@@ -129,7 +141,7 @@ func New[L Leadership](log Log[L], config Config) *Forwarder {
 // Run forwards until ctx ends, through every fault of the log and the broker.
 // It returns nil.
 func (f *Forwarder) Run(ctx context.Context) error {
-	pause := newBackoff()
+	var retry backoff.Backoff
 	for {
 		since := time.Now()
 		err := f.follow(ctx)
@@ -138,10 +150,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 			return nil //nolint:nilerr // told to end
 		}
 		f.failed("not forwarding, taking the lead again", err)
-		if time.Since(since) > longestPause {
-			pause = newBackoff()
+		retry.Worked(since)
+		if retry.Pause(ctx) != nil {
+			return nil //nolint:nilerr // told to end
 		}
-		sleep(ctx, pause)
 	}
 }
 
@@ -149,7 +161,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 func (f *Forwarder) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	stats := Stats{Leading: f.state.leading, Forwarded: f.state.forwarded, Err: f.state.err}
+	stats := Stats{Leading: f.state.leading, Forwarded: f.state.forwarded, PassedOver: f.state.passed, Err: f.state.err}
 	if !f.state.oldest.IsZero() {
 		stats.Lag = time.Since(f.state.oldest)
 	}
@@ -168,6 +180,7 @@ func (f *Forwarder) follow(ctx context.Context) error {
 		return fmt.Errorf("forward: %w", err)
 	}
 	f.set(func(s *state) { s.leading = true })
+	f.unwanted = make(map[string]*unwanted)
 	cursor, savedAt := saved, time.Now()
 	for {
 		page, err := leadership.Read(ctx, cursor, f.batch)
@@ -180,7 +193,7 @@ func (f *Forwarder) follow(ctx context.Context) error {
 			return fmt.Errorf("forward: %w", err)
 		}
 		if len(page.Events) > 0 {
-			if err := f.publish(ctx, page.Events); err != nil {
+			if err := f.publish(ctx, leadership, page.Events); err != nil {
 				return err
 			}
 		}
@@ -200,38 +213,79 @@ func (f *Forwarder) follow(ctx context.Context) error {
 	}
 }
 
-// publish tries until every event is confirmed, or ctx ends. The lead and the
-// checkpoint stay as they are meanwhile, and the projections read the log.
-func (f *Forwarder) publish(ctx context.Context, events []eventstore.Event) error {
+// publish tries until every event is confirmed or passed over, the lead is lost,
+// or ctx ends. The checkpoint stays as it is meanwhile, and the projections read
+// the log.
+func (f *Forwarder) publish(ctx context.Context, leadership Leadership, events []eventstore.Event) error {
 	f.set(func(s *state) { s.oldest = events[0].OccurredAt })
-	count := int64(len(events))
-	pause := newBackoff()
+	var retry backoff.Backoff
 	for {
 		err := f.publisher.PublishBatch(ctx, events)
-		if err == nil {
-			f.set(func(s *state) { s.oldest, s.forwarded = time.Time{}, s.forwarded+count })
-			return nil
-		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		var unroutable *broker.UnroutableError
-		if errors.As(err, &unroutable) {
-			events = remaining(events, unroutable)
-			f.failed("events have no queue yet, trying again until they have", err)
-		} else {
+		switch {
+		case err == nil:
+			events = f.settle(events, nil)
+		case errors.As(err, &unroutable):
+			if events = f.settle(events, unroutable.IDs); len(events) > 0 {
+				f.failed("events have no queue yet, trying again for a while", err)
+			}
+		default:
 			f.failed("events cannot be published, trying again until they can", err)
 		}
-		sleep(ctx, pause)
+		if len(events) == 0 {
+			f.set(func(s *state) { s.oldest = time.Time{} })
+			return nil
+		}
+		if err := wait(ctx, leadership, retry.Next()); err != nil {
+			return fmt.Errorf("forward: %w", err)
+		}
 	}
 }
 
-// remaining leaves out the events that have arrived, so that a key without a
-// queue does not publish the others over and over.
-func remaining(events []eventstore.Event, unroutable *broker.UnroutableError) []eventstore.Event {
-	return slices.DeleteFunc(slices.Clone(events), func(event eventstore.Event) bool {
-		return !slices.Contains(unroutable.IDs, event.ID.String())
-	})
+// settle counts the events that have arrived, all but those returned, and those
+// that are passed over since nobody has wanted their like for long. It gives
+// what is left to publish: a key without a queue neither publishes the others
+// over and over nor holds back for ever what comes behind it.
+func (f *Forwarder) settle(events []eventstore.Event, returned []string) (left []eventstore.Event) {
+	var forwarded, passed int64
+	for _, event := range events {
+		key := broker.RoutingKey(event)
+		if !slices.Contains(returned, event.ID.String()) {
+			delete(f.unwanted, key)
+			forwarded++
+			continue
+		}
+		known := f.unwanted[key]
+		if known == nil {
+			known = &unwanted{since: time.Now()}
+			f.unwanted[key] = known
+		}
+		if time.Since(known.since) < f.passOver {
+			left = append(left, event)
+			continue
+		}
+		passed++
+		if !known.told {
+			known.told = true
+			f.logger.Warn("no queue wants these events, leaving them to the log", slog.String("routingKey", key))
+		}
+	}
+	f.set(func(s *state) { s.forwarded, s.passed = s.forwarded+forwarded, s.passed+passed })
+	return left
+}
+
+// wait waits that long on the lead's connection: so its notifications do not
+// gather through an outage of the broker, and a lost lead is noticed.
+func wait(ctx context.Context, leadership Leadership, d time.Duration) error {
+	for until := time.Now().Add(d); time.Now().Before(until); {
+		if err := leadership.Wait(ctx, time.Until(until)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *Forwarder) set(change func(*state)) {
@@ -254,19 +308,5 @@ func (f *Forwarder) recovered() {
 	f.set(func(s *state) { failed, s.fault, s.err = s.fault != "", "", nil })
 	if failed {
 		f.logger.Info("forwarding again")
-	}
-}
-
-func newBackoff() retry.Backoff {
-	return retry.WithJitterPercent(25, retry.WithCappedDuration(longestPause, retry.NewExponential(firstPause)))
-}
-
-func sleep(ctx context.Context, backoff retry.Backoff) {
-	pause, _ := backoff.Next() // never ends by itself
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
 	}
 }

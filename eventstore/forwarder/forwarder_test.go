@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -266,6 +267,58 @@ func TestOnlyWhatHadNoQueueIsPublishedAgain(t *testing.T) {
 	require.Equal(t, [][]int64{{1, 2, 3, 4}, {1, 2, 3, 4}, {2, 4}}, out.tried)
 	require.Equal(t, 1, text.count("no queue yet"), "another fault is another state")
 	require.EqualValues(t, 4, f.Stats().Forwarded)
+}
+
+// unwantedBy is a broker without a queue for some streams.
+type unwantedBy struct {
+	*pipe
+	streams []string
+}
+
+func (u unwantedBy) PublishBatch(ctx context.Context, events []eventstore.Event) error {
+	var unroutable broker.UnroutableError
+	for _, event := range events {
+		if slices.Contains(u.streams, event.Stream) {
+			unroutable.IDs = append(unroutable.IDs, event.ID.String())
+		}
+	}
+	if err := u.pipe.PublishBatch(ctx, events); err != nil || unroutable.IDs == nil {
+		return err
+	}
+	return fmt.Errorf("publish: %w", &unroutable)
+}
+
+func TestWhatNoQueueWantsIsPassedOverInTheEnd(t *testing.T) {
+	t.Parallel()
+	log, out := newMemory(t, 12), newPipe()
+	for _, i := range []int{1, 5, 9} {
+		log.events[i].Stream = "ghost-1"
+	}
+	f, text := forward(t, log, unwantedBy{out, []string{"ghost-1"}})
+	f.passOver = 300 * time.Millisecond
+	began := time.Now()
+	running(t, f)
+	log.await(t, "save 4")
+	require.GreaterOrEqual(t, time.Since(began), f.passOver)
+	log.await(t, "save 12")
+	log.await(t, "wait 1ms")
+	out.mu.Lock()
+	tried := out.tried
+	out.mu.Unlock()
+	require.Equal(t, [][]int64{{5, 6, 7, 8}, {9, 10, 11, 12}}, tried[len(tried)-2:], "a key is waited for once")
+	require.Equal(t, Stats{Leading: true, Forwarded: 9, PassedOver: 3}, f.Stats())
+	require.Equal(t, 1, text.count("leaving them to the log"))
+	require.Equal(t, 1, text.count("no queue yet"))
+}
+
+func TestALostLeadIsNoticedWhileTheBrokerIsAway(t *testing.T) {
+	t.Parallel()
+	log, out := newMemory(t, 1), newPipe(slices.Repeat([]error{broker.ErrNotConnected}, 1000)...)
+	log.faults["wait"] = []error{errBroken}
+	f, _ := forward(t, log, out)
+	running(t, f)
+	log.await(t, "read ")
+	log.await(t, "read ") // again, though nothing could be published
 }
 
 func TestALostLeadIsTakenAgainFromTheCheckpoint(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 //go:embed queries/command_record.sql
@@ -86,7 +87,7 @@ func (l *Log) Append(ctx context.Context, a eventstore.Append) (eventstore.Appen
 			return eventstore.Appended{}, fmt.Errorf("append: %w", err)
 		}
 		// Jitter, so that those who collided do not collide again.
-		if err := pause(ctx, rand.N(time.Duration(attempt)*2*time.Millisecond)); err != nil {
+		if err := backoff.Sleep(ctx, rand.N(time.Duration(attempt)*2*time.Millisecond)); err != nil {
 			return eventstore.Appended{}, fmt.Errorf("append: %w", err)
 		}
 	}

@@ -8,11 +8,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgtype"
+
 	"github.com/muster-id/muster/eventstore"
 )
 
 const (
-	cursorVersion = 1
+	cursorVersion = 2
 	// maxCursor bounds what is decoded. A cursor names the transactions that
 	// were under way, of which a server has at most a few thousand.
 	maxCursor  = 64 << 10
@@ -90,8 +92,14 @@ func parseSnapshot(text string) (snapshot, error) {
 	return s, nil
 }
 
+// lifetime is the id of a lifetime of the server, within which each transaction
+// id is given out once; zero for none.
+type lifetime [16]byte
+
 // place is where a reader stands.
 type place struct {
+	// lifetime that the snapshots belong to; zero at the beginning.
+	lifetime lifetime
 	// old is the snapshot up to which everything is read.
 	old snapshot
 	// new is the snapshot that the present tick goes to; zero between two ticks.
@@ -105,13 +113,18 @@ type place struct {
 
 func (p place) inTick() bool { return !p.new.isZero() }
 
-// encode makes the cursor of a place: version, log, epoch, snapshots, offsets,
-// as unsigned varints, in base64url.
+// in tells whether the place is of the server's lifetime; of none where that
+// has not begun.
+func (p place) in(present pgtype.UUID) bool { return present.Valid && p.lifetime == present.Bytes }
+
+// encode makes the cursor of a place: version, log, epoch, lifetime, snapshots,
+// offsets, the numbers as unsigned varints, in base64url.
 func (r reader) encode(p place) eventstore.Cursor {
 	b := []byte{cursorVersion}
 	b = binary.AppendUvarint(b, uint64(len(r.log)))
 	b = append(b, r.log...)
 	b = binary.AppendUvarint(b, uint64(r.epoch))
+	b = append(b, p.lifetime[:]...)
 	b = appendSnapshot(b, p.old)
 	if p.inTick() {
 		b = appendSnapshot(b, p.new)
@@ -134,7 +147,8 @@ func appendSnapshot(b []byte, s snapshot) []byte {
 }
 
 // decode accepts exactly what encode makes, and only for this log. Another
-// epoch is ErrEpochChanged, all else ErrCursorInvalid.
+// epoch is ErrEpochChanged, all else ErrCursorInvalid. Which lifetime is the
+// present one, only the server knows.
 func (r reader) decode(cursor eventstore.Cursor) (place, error) {
 	if cursor == "" {
 		return place{old: beforeAll()}, nil
@@ -151,7 +165,8 @@ func (r reader) decode(cursor eventstore.Cursor) (place, error) {
 		return place{}, eventstore.ErrCursorInvalid
 	}
 	epoch := d.int()
-	p := place{old: d.snapshot()}
+	p := place{lifetime: d.lifetime()}
+	p.old = d.snapshot()
 	if len(d.rest) > 0 {
 		p.new, p.reached, p.bound = d.snapshot(), d.int(), d.int()
 		if p.new.xmax < p.old.xmax || p.new.seesNothing() || (p.bound > 0 && p.reached >= p.bound) {
@@ -219,6 +234,16 @@ func (d *decoder) bytes(most uint64) []byte {
 	b := d.rest[:n]
 	d.rest = d.rest[n:]
 	return b
+}
+
+func (d *decoder) lifetime() lifetime {
+	var id lifetime
+	if copy(id[:], d.rest) < len(id) {
+		d.fail()
+		return lifetime{}
+	}
+	d.rest = d.rest[len(id):]
+	return id
 }
 
 func (d *decoder) snapshot() snapshot {

@@ -2,7 +2,7 @@
 // written, and the outbox that everything else reads.
 //
 //	command ─▶ Append ─▶ one transaction: command row, reservations, events ─▶ COMMIT
-//	                                                                            │ Wake: after it, never inside
+//	                                                                            │ after it, never inside
 //	      waiting readers ◀── bell ◀── listener ◀── NOTIFY, at most one a 2 ms ◀┘
 //	             │
 //	             ▼
@@ -14,5 +14,7 @@
 // two snapshots of the server (ticks.go): an offset is handed out before its
 // transaction commits, so "after the last offset seen" would skip the slower of
 // two writers. Transaction ids mean nothing after a restore or a fail-over, so
-// cursors carry the log's epoch (epoch.go).
+// cursors carry the log's epoch (epoch.go). After a crash the server gives some
+// of them out again, so cursors carry its lifetime too, which every recovery
+// ends (log.lifetime).
 package postgres

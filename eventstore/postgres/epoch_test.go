@@ -37,10 +37,7 @@ func TestANewEpochRefusesFormerCursorsAndReadsFormerEventsByOffset(t *testing.T)
 	log := newFixture(t)
 	stream := newStream()
 	mustAppend(t, log.Log, stream, eventstore.NoStream, 5)
-	cursor, err := log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	cursor := head(t, log.Log)
 	// As after a restore into a new cluster: another identifier, and transaction
 	// ids that this cluster has not reached.
 	log.asOwner(t, `UPDATE log.epochs SET system_identifier = 1`)
@@ -63,13 +60,10 @@ func TestANewEpochRefusesFormerCursorsAndReadsFormerEventsByOffset(t *testing.T)
 		}
 	}
 	// The ids of former events lie in a range that a later tick passes.
-	now, _, err := restored.reader.snapshot(t.Context(), restored.pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log.asOwner(t, `UPDATE log.events SET transaction_id = $1::text::xid8 WHERE "offset" <= 5`, strconv.FormatUint(now.xmax, 10))
+	at := now(t, restored)
+	log.asOwner(t, `UPDATE log.events SET transaction_id = $1::text::xid8 WHERE "offset" <= 5`, strconv.FormatUint(at.old.xmax, 10))
 	mustAppend(t, restored, stream, 7, 1)
-	page, err := restored.ReadLog(t.Context(), restored.reader.encode(place{old: now}), 10, 0)
+	page, err := restored.ReadLog(t.Context(), restored.reader.encode(at), 10, 0)
 	if err != nil || len(page.Events) != 1 {
 		t.Errorf("a tick gave %d events, %v; want the new one", len(page.Events), err)
 	}
@@ -79,8 +73,9 @@ func TestACursorFromTheFutureIsOfAnotherEpoch(t *testing.T) {
 	t.Parallel()
 	log := newFixture(t)
 	// As after a disk was set back: the reader has seen what the server has not.
-	ahead := log.reader.encode(place{old: snapshot{xmin: 1<<40 + 3, xmax: 1<<40 + 3}})
-	if _, err := log.ReadLog(t.Context(), ahead, 10, 0); !errors.Is(err, eventstore.ErrEpochChanged) {
+	ahead := now(t, log.Log)
+	ahead.old = snapshot{xmin: 1<<40 + 3, xmax: 1<<40 + 3}
+	if _, err := log.ReadLog(t.Context(), log.reader.encode(ahead), 10, 0); !errors.Is(err, eventstore.ErrEpochChanged) {
 		t.Errorf("%v, want ErrEpochChanged", err)
 	}
 }

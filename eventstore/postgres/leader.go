@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 //go:embed queries/checkpoint_lead.sql
@@ -68,7 +69,7 @@ func (l *Log) Lead(ctx context.Context, name string) (*Leadership, error) {
 			}
 			warned = true
 		}
-		if err := pause(ctx, leadEvery-leadEvery/10+rand.N(leadEvery/5)); err != nil {
+		if err := backoff.Sleep(ctx, leadEvery-leadEvery/10+rand.N(leadEvery/5)); err != nil {
 			if conn != nil {
 				disconnect(ctx, conn)
 			}
@@ -122,16 +123,27 @@ func (s *Leadership) Read(ctx context.Context, after eventstore.Cursor, limit in
 	return page, err
 }
 
-// Checkpoint is the cursor that was saved last; empty when there is none.
+// Checkpoint is the cursor that was saved last; empty when there is none. It is
+// good in the present lifetime also when it was saved in a former one: it lies
+// in the log's own database, so a crash that left it there has left all that
+// was written before it too, the ends of all transactions that its snapshots
+// count. Their ids are not given out again. No other copy of a cursor is worth
+// that, and a crash would else publish the whole log again.
 func (s *Leadership) Checkpoint(ctx context.Context) (eventstore.Cursor, error) {
 	var cursor eventstore.Cursor
 	err := s.do(ctx, "load checkpoint", func(ctx context.Context) error {
-		return s.conn.QueryRow(ctx, checkpointLoadSQL, s.name).Scan(&cursor)
+		if err := s.conn.QueryRow(ctx, checkpointLoadSQL, s.name).Scan(&cursor); err != nil {
+			return err
+		}
+		var err error
+		cursor, err = s.log.reader.adopt(ctx, s.conn, cursor)
+		return err
 	})
 	return cursor, err
 }
 
-// Save stores the cursor, unless another process has led since.
+// Save stores a cursor that this leadership has read, unless another process
+// has led since.
 func (s *Leadership) Save(ctx context.Context, cursor eventstore.Cursor) error {
 	return s.do(ctx, "save checkpoint", func(ctx context.Context) error {
 		tag, err := s.conn.Exec(ctx, checkpointSaveSQL, s.name, s.fence, string(cursor))

@@ -124,3 +124,26 @@ func TestALeaderIsWokenByAnAppend(t *testing.T) {
 		t.Errorf("after all that: %v", err)
 	}
 }
+
+func TestNotificationsThatHaveGatheredAreOneWaking(t *testing.T) {
+	t.Parallel()
+	log := newFixture(t)
+	leadership := lead(t, log.Log)
+	if _, err := log.pool.Exec(t.Context(), `SELECT pg_notify($1, i::text) FROM generate_series(1, 3000) AS i`, channel); err != nil {
+		t.Fatal(err)
+	}
+	wakings := 0
+	for told := true; told; wakings++ {
+		// As the forwarder does; the answer brings what was told meanwhile.
+		if _, err := leadership.Read(t.Context(), "", 1); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		if told, err = waitForNotification(t.Context(), leadership.conn, 100*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if wakings < 2 || wakings > 20 {
+		t.Errorf("%d reads after 3000 notifications", wakings)
+	}
+}

@@ -142,17 +142,6 @@ func (l *Log) readOnce(ctx context.Context, after eventstore.Cursor, limit int) 
 	return l.reader.page(ctx, l.pool, after, pageSize(limit))
 }
 
-// Head is the cursor after all events that are visible now.
-func (l *Log) Head(ctx context.Context) (eventstore.Cursor, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	now, _, err := l.reader.snapshot(ctx, l.pool)
-	if err != nil {
-		return "", fmt.Errorf("find the head of the log: %w", err)
-	}
-	return l.reader.encode(place{old: now}), nil
-}
-
 // runSweeper sweeps at once, so that a process that is started anew each hour
 // sweeps too, and then every ten minutes.
 func (l *Log) runSweeper(ctx context.Context) {
@@ -175,16 +164,4 @@ func pageSize(limit int) int {
 		return defaultPage
 	}
 	return min(limit, maxPage)
-}
-
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

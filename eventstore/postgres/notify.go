@@ -3,12 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 const (
@@ -21,9 +22,6 @@ const (
 	tickEvery = 100 * time.Millisecond
 	// statementTimeout bounds a statement on a connection of its own.
 	statementTimeout = 10 * time.Second
-	// reconnectFirst and reconnectMost bound the pause before a new connection.
-	reconnectFirst = 50 * time.Millisecond
-	reconnectMost  = 5 * time.Second
 )
 
 // bell wakes all readers that wait for an event.
@@ -77,7 +75,7 @@ func (l *Log) runNotifier(ctx context.Context) {
 				l.notifier.wake() // it is still to be told
 				return err
 			}
-			if err := pause(ctx, notifyEvery); err != nil {
+			if err := backoff.Sleep(ctx, notifyEvery); err != nil {
 				return err
 			}
 		}
@@ -124,14 +122,14 @@ func (l *Log) glance(ctx context.Context, conn *pgx.Conn, at place) (place, bool
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
 	if at.old.isZero() {
-		now, _, err := l.reader.snapshot(ctx, conn)
-		return place{old: now}, true, err
+		now, _, err := l.reader.here(ctx, conn)
+		return now, true, err
 	}
 	next, err := l.reader.begin(ctx, conn, at, maxPage)
 	if err != nil || !next.inTick() {
 		return next, false, err
 	}
-	return place{old: next.new}, true, nil
+	return place{lifetime: next.lifetime, old: next.new}, true, nil
 }
 
 func listen(ctx context.Context, conn *pgx.Conn) error {
@@ -141,14 +139,19 @@ func listen(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// waitForNotification waits up to most. That the time is over, or the context,
-// leaves the connection as it was.
+// waitForNotification waits up to most, and takes all notifications that have
+// arrived: they gather while nobody waits, and one look at the log answers them
+// all. That the time is over, or the context, leaves the connection as it was.
 func waitForNotification(ctx context.Context, conn *pgx.Conn, most time.Duration) (bool, error) {
 	waiting, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	_, err := conn.WaitForNotification(waiting)
 	switch {
 	case err == nil:
+		cancel() // so that this gives what is there, and does not wait
+		for err == nil {
+			_, err = conn.WaitForNotification(waiting)
+		}
 		return true, nil
 	case ctx.Err() != nil:
 		return false, ctx.Err()
@@ -189,24 +192,21 @@ func disconnect(ctx context.Context, conn *pgx.Conn) {
 // withConnection runs work on a connection of its own, and again on another one
 // after a pause when it fails, until ctx ends.
 func (l *Log) withConnection(ctx context.Context, name string, work func(*pgx.Conn) error) {
-	wait := reconnectFirst
+	var retry backoff.Backoff
 	for {
-		began := time.Now()
 		conn, err := l.connect(ctx)
 		if err == nil {
+			began := time.Now()
 			err = work(conn)
 			disconnect(ctx, conn)
+			retry.Worked(began)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		l.logger.WarnContext(ctx, "a connection to the log failed and is opened again", "part", name, "error", err)
-		if time.Since(began) > reconnectMost {
-			wait = reconnectFirst // it worked for a while
-		}
-		if pause(ctx, wait/2+rand.N(wait/2)) != nil {
+		if retry.Pause(ctx) != nil {
 			return
 		}
-		wait = min(2*wait, reconnectMost)
 	}
 }

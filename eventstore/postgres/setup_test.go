@@ -103,6 +103,26 @@ func mustAppend(t testing.TB, log *Log, stream string, expected eventstore.Expec
 	}
 }
 
+// head is the cursor after all events.
+func head(t testing.TB, log *Log) eventstore.Cursor {
+	t.Helper()
+	page, err := log.ReadLog(t.Context(), "", maxPage, 0)
+	if err != nil || !page.AtHead {
+		t.Fatalf("at the head %t, %v", page.AtHead, err)
+	}
+	return page.Next
+}
+
+// now is the present place.
+func now(t testing.TB, log *Log) place {
+	t.Helper()
+	at, _, err := log.reader.here(t.Context(), log.pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at
+}
+
 // readAll reads to the head.
 func readAll(t testing.TB, log *Log, limit int) []eventstore.Event {
 	t.Helper()

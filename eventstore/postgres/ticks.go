@@ -4,11 +4,13 @@ import (
 	"context"
 	_ "embed" // the statements
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/muster-id/muster/eventstore"
@@ -23,6 +25,12 @@ const (
 	rangeWindow  = 50_000
 	rangeWindows = 40
 )
+
+//go:embed queries/lifetime.sql
+var lifetimeSQL string
+
+//go:embed queries/lifetime_begin.sql
+var lifetimeBeginSQL string
 
 //go:embed queries/tick_begin.sql
 var tickBeginSQL string
@@ -39,8 +47,9 @@ var tickRangeSQL string
 // querier is a pool, a connection or a transaction. Ticks are read outside
 // transactions: a snapshot counts its own transaction as visible.
 type querier interface {
-	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	SendBatch(ctx context.Context, batch *pgx.Batch) pgx.BatchResults
 }
 
 // reader reads a log by ticks. A tick is what became visible between two
@@ -87,39 +96,71 @@ func (r reader) page(ctx context.Context, db querier, after eventstore.Cursor, l
 	return eventstore.Page{Events: events, Next: r.encode(at), Epoch: r.epoch, AtHead: fresh && !at.inTick()}, nil
 }
 
-// snapshot takes one, with the last offset that it sees.
-func (r reader) snapshot(ctx context.Context, db querier) (snapshot, int64, error) {
-	var standby bool
-	var text string
-	var last int64
-	if err := db.QueryRow(ctx, tickBeginSQL).Scan(&standby, &text, &last); err != nil {
-		return snapshot{}, 0, fmt.Errorf("take a snapshot: %w", err)
+// here is the present place, with the last offset that its snapshot sees. It
+// begins a lifetime where there is none.
+func (r reader) here(ctx context.Context, db querier) (place, int64, error) {
+	for range 2 {
+		var text string
+		var id pgtype.UUID
+		var last int64
+		if err := db.QueryRow(ctx, tickBeginSQL).Scan(&text, &id, &last); err != nil {
+			return place{}, 0, fmt.Errorf("take a snapshot: %w", notPrimary(err))
+		}
+		if id.Valid {
+			now, err := parseSnapshot(text)
+			return place{lifetime: id.Bytes, old: now}, last, err
+		}
+		if _, err := db.Exec(ctx, lifetimeBeginSQL); err != nil {
+			return place{}, 0, fmt.Errorf("begin a lifetime: %w", notPrimary(err))
+		}
 	}
-	if standby {
-		return snapshot{}, 0, ErrNotPrimary
+	return place{}, 0, errors.New("take a snapshot: the server crashes again and again")
+}
+
+// adopt puts a cursor into the present lifetime; only for one that comes out of
+// the log's own database, see Checkpoint. What is no cursor of this epoch stays
+// as it is, for the read that refuses it.
+func (r reader) adopt(ctx context.Context, db querier, cursor eventstore.Cursor) (eventstore.Cursor, error) {
+	at, err := r.decode(cursor)
+	if err != nil || cursor == "" {
+		return cursor, nil //nolint:nilerr // see above
 	}
-	now, err := parseSnapshot(text)
-	return now, last, err
+	now, _, err := r.here(ctx, db)
+	if err != nil {
+		return "", err
+	}
+	at.lifetime = now.lifetime
+	return r.encode(at), nil
+}
+
+// notPrimary knows a stand-by by its refusal to read a table without a log of
+// its own, and leaves other errors as they are.
+func notPrimary(err error) error {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "0A000" { // feature_not_supported
+		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
+	}
+	return err
 }
 
 // begin begins the next tick; where there is nothing in it, the place is after it.
 func (r reader) begin(ctx context.Context, db querier, at place, limit int) (place, error) {
 	if at.old.seesNothing() {
 		// Everything is a candidate, so there is nothing to look for.
-		now, last, err := r.snapshot(ctx, db)
+		now, last, err := r.here(ctx, db)
 		if err != nil || last == 0 {
-			return place{old: now}, err
+			return now, err
 		}
-		return place{old: at.old, new: now, bound: last}, nil
+		return place{lifetime: now.lifetime, old: at.old, new: now.old, bound: last}, nil
 	}
-	var standby bool
 	var text string
+	var id pgtype.UUID
 	var count, first, last int64
-	if err := db.QueryRow(ctx, r.look, at.old.String(), r.start).Scan(&standby, &text, &count, &first, &last); err != nil {
-		return place{}, fmt.Errorf("begin a tick: %w", err)
+	if err := db.QueryRow(ctx, r.look, at.old.String(), r.start).Scan(&text, &id, &count, &first, &last); err != nil {
+		return place{}, fmt.Errorf("begin a tick: %w", notPrimary(err))
 	}
-	if standby {
-		return place{}, ErrNotPrimary
+	if !at.in(id) {
+		return place{}, eventstore.ErrEpochChanged
 	}
 	now, err := parseSnapshot(text)
 	if err != nil {
@@ -131,9 +172,9 @@ func (r reader) begin(ctx context.Context, db querier, at place, limit int) (pla
 		return place{}, eventstore.ErrEpochChanged
 	}
 	if count == 0 {
-		return place{old: now}, nil
+		return place{lifetime: at.lifetime, old: now}, nil
 	}
-	next := place{old: at.old, new: now, reached: first - 1}
+	next := place{lifetime: at.lifetime, old: at.old, new: now, reached: first - 1}
 	// By candidates, each page sorts all that remain; along the offset index, the
 	// tick passes each row between its first and last once.
 	if count > int64(limit) && count*count/int64(2*limit) > last-first {
@@ -145,13 +186,25 @@ func (r reader) begin(ctx context.Context, db querier, at place, limit int) (pla
 // fetch reads a page of the present tick.
 func (r reader) fetch(ctx context.Context, db querier, at place, limit int) ([]eventstore.Event, place, error) {
 	end := min(at.bound, at.reached+rangeWindow)
-	var rows pgx.Rows
-	var err error
+	batch := &pgx.Batch{}
+	// On the same connection, so in the lifetime that the rows are of. The last
+	// look may have been on another, before a crash.
+	batch.Queue(lifetimeSQL)
 	if at.bound > 0 {
-		rows, err = db.Query(ctx, tickRangeSQL, at.old.String(), at.new.String(), at.reached, end, r.start, limit+1)
+		batch.Queue(tickRangeSQL, at.old.String(), at.new.String(), at.reached, end, r.start, limit+1)
 	} else {
-		rows, err = db.Query(ctx, r.candidates, at.old.String(), at.new.String(), max(at.reached, r.start), limit+1)
+		batch.Queue(r.candidates, at.old.String(), at.new.String(), max(at.reached, r.start), limit+1)
 	}
+	results := db.SendBatch(ctx, batch)
+	defer results.Close() //nolint:errcheck // what was read is judged below
+	var id pgtype.UUID
+	if err := results.QueryRow().Scan(&id); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return nil, at, fmt.Errorf("read a tick: %w", notPrimary(err))
+	}
+	if !at.in(id) {
+		return nil, at, eventstore.ErrEpochChanged
+	}
+	rows, err := results.Query()
 	if err != nil {
 		return nil, at, fmt.Errorf("read a tick: %w", err)
 	}
@@ -177,7 +230,7 @@ func (r reader) fetch(ctx context.Context, db querier, at place, limit int) ([]e
 		at.reached = end
 		return events, at, nil
 	}
-	return events, place{old: at.new}, nil
+	return events, place{lifetime: at.lifetime, old: at.new}, nil
 }
 
 // sizeOf is about what an event takes on the wire.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -217,10 +218,7 @@ func compare(t testing.TB, log *Log, delivered []eventstore.Event) error {
 func TestPagesJoinWithoutGapOrRepetition(t *testing.T) {
 	t.Parallel()
 	log := newFixture(t)
-	start, err := log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	start := head(t, log.Log)
 	const streams, each = 40, 25
 	for range streams {
 		mustAppend(t, log.Log, newStream(), eventstore.NoStream, each)
@@ -303,25 +301,23 @@ func TestTicksUseIndexes(t *testing.T) {
 		       gen_random_uuid(), 'thing-' || i, 1, 0, 'test.v1.Happened', 1, now(), '{}', '{}'
 		FROM generate_series(1, 120000) AS i`)
 	log.asOwner(t, `ANALYZE log.events`)
-	now, _, err := log.reader.snapshot(t.Context(), log.pool)
-	if err != nil {
-		t.Fatal(err)
-	}
+	at := now(t, log.Log).old
 	// A transaction has been open since the oldest event.
-	old := now
+	old := at
 	old.xmin, old.xip = 3, []uint64{3}
+	scan := regexp.MustCompile(`"Seq Scan"[^{}]*"Relation Name": "events"`) // one row has no better plan
 	for name, tick := range map[string]struct {
 		types, statement, arguments string
 		blocks                      int
 	}{
 		"an idle tick":             {"pg_snapshot, bigint", tickLookSQL, fmt.Sprintf("'%s', 0", old), 60},
-		"a small tick":             {"pg_snapshot, pg_snapshot, bigint, bigint", tickCandidatesSQL, fmt.Sprintf("'%s', '%s', 0, 501", old, now), 60},
-		"a page of a long history": {"pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint", tickRangeSQL, fmt.Sprintf("'1:1:', '%s', 60000, 110000, 0, 501", now), 60},
+		"a small tick":             {"pg_snapshot, pg_snapshot, bigint, bigint", tickCandidatesSQL, fmt.Sprintf("'%s', '%s', 0, 501", old, at), 60},
+		"a page of a long history": {"pg_snapshot, pg_snapshot, bigint, bigint, bigint, bigint", tickRangeSQL, fmt.Sprintf("'1:1:', '%s', 60000, 110000, 0, 501", at), 60},
 		"the beginning":            {"", tickBeginSQL, "", 60},
 	} {
 		for _, mode := range []string{"force_generic_plan", "force_custom_plan"} {
 			plan := explain(t, log, mode, tick.types, tick.statement, tick.arguments)
-			if strings.Contains(plan.text, "Seq Scan") {
+			if scan.MatchString(plan.text) {
 				t.Errorf("%s, %s: it scans the table:\n%s", name, mode, plan.text)
 			}
 			if plan.blocks > tick.blocks {
@@ -406,16 +402,13 @@ func TestAReaderAtTheHeadIsWokenWhenNobodyTells(t *testing.T) {
 // before their wait is over.
 func waitForAppend(t *testing.T, log *Log, appendOne func()) {
 	t.Helper()
-	head, err := log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	end := head(t, log)
 	const wait = 20 * time.Second
 	began := time.Now()
 	var readers sync.WaitGroup
 	for range 8 {
 		readers.Go(func() {
-			page, err := log.ReadLog(t.Context(), head, 10, wait)
+			page, err := log.ReadLog(t.Context(), end, 10, wait)
 			if err != nil || len(page.Events) != 1 {
 				t.Errorf("%d events, %v; want 1", len(page.Events), err)
 			}
@@ -432,17 +425,14 @@ func TestAWaitAtTheHeadEnds(t *testing.T) {
 	t.Parallel()
 	log := newFixture(t)
 	mustAppend(t, log.Log, newStream(), eventstore.NoStream, 1)
-	head, err := log.Head(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err := log.ReadLog(t.Context(), head, 10, 20*time.Millisecond)
+	end := head(t, log.Log)
+	page, err := log.ReadLog(t.Context(), end, 10, 20*time.Millisecond)
 	if err != nil || len(page.Events) != 0 || !page.AtHead || page.Epoch != 1 {
 		t.Errorf("%+v, %v; want an empty page at the head", page, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := log.ReadLog(ctx, head, 10, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := log.ReadLog(ctx, end, 10, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a wait past its deadline: %v, want DeadlineExceeded", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 const (
@@ -127,7 +128,7 @@ func (b *batch) streams() []string {
 // carry tries a batch until it is in the rows; only then are its messages
 // acknowledged. It gives up, and says false, when ctx ends.
 func (p *Projector) carry(ctx context.Context, b *batch) bool {
-	var retry backoff
+	var retry backoff.Backoff
 	for {
 		done, err := p.attempt(ctx, b)
 		if !done && ctx.Err() != nil {
@@ -137,7 +138,7 @@ func (p *Projector) carry(ctx context.Context, b *batch) bool {
 		if done {
 			break
 		}
-		if err != nil && !retry.pause(ctx) {
+		if err != nil && retry.Pause(ctx) != nil {
 			return false
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 // What Await can be refused with, beside eventstore.ErrEpochChanged.
@@ -110,7 +111,7 @@ func (p *Projector) watch(ctx context.Context) {
 			if at, err := p.look(ctx, streams); err == nil {
 				p.waiters.settle(at.epoch, at.versions)
 			}
-			if !sleep(ctx, watchInterval) {
+			if backoff.Sleep(ctx, watchInterval) != nil {
 				return
 			}
 		}

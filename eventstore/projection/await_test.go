@@ -34,7 +34,7 @@ func TestAwaitIsWokenByTheCommit(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	p := b.projector()
-	if _, err := p.register(t.Context()); err != nil {
+	if err := p.store.register(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// Only the apply loop runs: nobody looks for what other processes applied.

@@ -9,15 +9,16 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 var errSubscriptionEnded = errors.New("the subscription ended")
 
 // consume queues what the broker delivers, and subscribes again when that ends.
-// Nothing is taken before open is closed: what the first catching up brings
-// anyway would come as gaps, one read of the log each.
-func (p *Projector) consume(ctx context.Context, open <-chan struct{}) {
-	var retry backoff
+// Nothing is taken before the tail has reached the head: what the catching up
+// brings anyway would come as gaps, one read of the log each.
+func (p *Projector) consume(ctx context.Context) {
+	var retry backoff.Backoff
 	for {
 		messages, err := p.subscriber.Subscribe(ctx, p.topic)
 		if err == nil {
@@ -25,10 +26,10 @@ func (p *Projector) consume(ctx context.Context, open <-chan struct{}) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-open:
+			case <-p.caughtUp:
 			}
 			if p.receive(ctx, messages) {
-				retry.reset()
+				retry.Reset()
 			}
 			err = errSubscriptionEnded
 		}
@@ -36,7 +37,7 @@ func (p *Projector) consume(ctx context.Context, open <-chan struct{}) {
 			return
 		}
 		p.status.report(partBroker, fmt.Errorf("subscribe: %w", err))
-		if !retry.pause(ctx) {
+		if retry.Pause(ctx) != nil {
 			return
 		}
 	}

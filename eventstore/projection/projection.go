@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 //go:embed migrations/*.sql
@@ -117,8 +118,7 @@ func New(config Config) *Projector {
 // fault: of the database, the log, the broker, or an event that cannot be
 // applied; Stats tells of them. Call it once.
 func (p *Projector) Run(ctx context.Context) error {
-	open, ok := p.begin(ctx)
-	if !ok {
+	if !p.begin(ctx) {
 		return nil
 	}
 	tail := &tail{
@@ -135,45 +135,31 @@ func (p *Projector) Run(ctx context.Context) error {
 	running.Go(func() { p.watch(ctx) })
 	running.Go(func() { tail.run(ctx) })
 	if p.subscriber != nil {
-		running.Go(func() { p.consume(ctx, open) })
+		running.Go(func() { p.consume(ctx) })
 	}
 	running.Wait()
 	return nil
 }
 
-// begin registers the projection, however long the database is away, and gives
-// the signal from which the broker's messages are wanted: at once, unless the
-// log was never read.
-func (p *Projector) begin(ctx context.Context) (<-chan struct{}, bool) {
-	var retry backoff
+// begin registers the projection, however long the database is away. It tells
+// whether to go on: not when ctx has ended.
+func (p *Projector) begin(ctx context.Context) bool {
+	var retry backoff.Backoff
 	for {
-		at, err := p.register(ctx)
+		bounded, cancel := context.WithTimeout(ctx, attemptTimeout)
+		err := p.store.register(bounded)
+		cancel()
 		if ctx.Err() != nil {
-			return nil, false
+			return false
 		}
 		p.status.report(partApply, err)
-		if err != nil {
-			if !retry.pause(ctx) {
-				return nil, false
-			}
-			continue
+		if err == nil {
+			return true
 		}
-		if at.epoch == 0 {
-			return p.caughtUp, true
+		if retry.Pause(ctx) != nil {
+			return false
 		}
-		open := make(chan struct{})
-		close(open)
-		return open, true
 	}
-}
-
-func (p *Projector) register(ctx context.Context) (place, error) {
-	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
-	defer cancel()
-	if err := p.store.register(ctx); err != nil {
-		return place{}, err
-	}
-	return p.store.lookup(ctx, nil)
 }
 
 // Ready is closed once everything that was in the log at the start is applied.

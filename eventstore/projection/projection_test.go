@@ -313,21 +313,70 @@ func TestTwoProcessesShareOneProjection(t *testing.T) {
 	}
 }
 
+// What waits in the queue at a start is in the log too, where it costs one read
+// and not one for each gap.
+func TestBrokerIsNotTakenFromBeforeTheHeadIsReached(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	for range 2 { // at the very first start, and at each later one
+		gaps := b.log.gaps
+		for range 3 {
+			b.log.append("user-1", counted)
+		}
+		b.broker.deliver(b.log.append("user-1", counted))
+		b.log.set(func(l *fakeLog) { l.away = errors.New("no route to the log") })
+		p, stop := b.start(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if err := p.Await(ctx, b.log.position("user-1")); !errors.Is(err, ErrNotApplied) {
+			t.Errorf("before the head: %v, want ErrNotApplied", err)
+		}
+		cancel()
+		b.log.set(func(l *fakeLog) { l.away = nil })
+		b.await(t, p, "user-1")
+		stop()
+		if b.log.gaps != gaps {
+			t.Errorf("%d reads for gaps, though the tail brings all", b.log.gaps-gaps)
+		}
+	}
+	b.want(t)
+}
+
 func TestLogAwayIsNoFaultWhileTheBrokerDelivers(t *testing.T) {
 	t.Parallel()
-	b, p, stop := brokered(t)
+	b, p, _ := brokered(t)
 	b.broker.deliver(b.log.append("user-1", counted))
 	b.await(t, p, "user-1")
-	stop()
 	b.log.set(func(l *fakeLog) { l.away = errors.New("no route to the log") })
-	p, _ = b.start(t)
 	b.lines.next(t, "no route to the log")
 	b.broker.deliver(b.log.append("user-1", counted))
 	b.await(t, p, "user-1")
 	b.want(t)
 	b.log.set(func(l *fakeLog) { l.away, l.shown = nil, -1 })
-	ready(t, p)
+	b.lines.next(t, "projection goes on")
 	b.want(t)
+}
+
+// The log refuses a cursor from before a crash of its server, in the same epoch.
+func TestRefusedCursorCostsOnePassAndAppliesNothingTwice(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	p, _ := b.start(t)
+	for range 10 {
+		b.log.append("user-1", counted)
+	}
+	b.await(t, p, "user-1")
+	b.log.set(func(l *fakeLog) { l.away = eventstore.ErrEpochChanged })
+	b.lines.next(t, "projection is held up")
+	b.log.set(func(l *fakeLog) { l.away, l.first = nil, nil })
+	b.log.append("user-1", counted)
+	b.await(t, p, "user-1")
+	b.want(t)
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	if *b.log.first != "" {
+		t.Errorf("it went on from %q, want the beginning", *b.log.first)
+	}
 }
 
 func TestNewEpochStopsTheProjectionWithoutACrash(t *testing.T) {

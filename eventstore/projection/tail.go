@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/backoff"
 )
 
 const (
@@ -53,7 +54,7 @@ func (p *pace) observe(now time.Time, late bool, brokerInTime time.Time) {
 
 // run reads until ctx ends.
 func (t *tail) run(ctx context.Context) {
-	var retry backoff
+	var retry backoff.Backoff
 	cursor, ok := t.begin(ctx)
 	if !ok {
 		return
@@ -76,12 +77,12 @@ func (t *tail) run(ctx context.Context) {
 				// epoch that was entered.
 				cursor = ""
 			}
-			if !retry.pause(ctx) {
+			if retry.Pause(ctx) != nil {
 				return
 			}
 			continue
 		}
-		retry.reset()
+		retry.Reset()
 		late, err := t.submit(ctx, page)
 		if err != nil {
 			return
@@ -94,7 +95,7 @@ func (t *tail) run(ctx context.Context) {
 		}
 		pace.observe(time.Now(), late, t.brokerInTime())
 		t.status.brokerDelivers(pace.relaxed)
-		if pace.relaxed && page.AtHead && !sleep(ctx, lookInterval) {
+		if pace.relaxed && page.AtHead && backoff.Sleep(ctx, lookInterval) != nil {
 			return
 		}
 	}
@@ -102,7 +103,7 @@ func (t *tail) run(ctx context.Context) {
 
 // begin loads the cursor, however long the database is away.
 func (t *tail) begin(ctx context.Context) (eventstore.Cursor, bool) {
-	var retry backoff
+	var retry backoff.Backoff
 	for {
 		bounded, cancel := context.WithTimeout(ctx, sourceTimeout)
 		cursor, err := t.load(bounded)
@@ -113,7 +114,7 @@ func (t *tail) begin(ctx context.Context) (eventstore.Cursor, bool) {
 		if ctx.Err() == nil {
 			t.status.report(partLog, err)
 		}
-		if !retry.pause(ctx) {
+		if retry.Pause(ctx) != nil {
 			return "", false
 		}
 	}

@@ -63,10 +63,11 @@ func unlock(key Secret, sealed, place []byte) ([]byte, error) {
 
 // newAEAD makes a cipher that puts a fresh random nonce in front of what it seals.
 func newAEAD(key Secret) (cipher.AEAD, error) {
-	if len(key.value) != KeySize {
-		return nil, fmt.Errorf("key has %d bytes, not %d", len(key.value), KeySize)
+	bytes := key.Reveal()
+	if len(bytes) != KeySize {
+		return nil, fmt.Errorf("key has %d bytes, not %d", len(bytes), KeySize)
 	}
-	block, err := aes.NewCipher(key.value)
+	block, err := aes.NewCipher(bytes)
 	if err != nil {
 		return nil, err
 	}

@@ -44,13 +44,22 @@ type Maker interface {
 
 // Secret is the bytes of a key. Printed, logged or marshalled, it shows only
 // that it is there.
-type Secret struct{ value []byte }
+type Secret struct {
+	// reveal is a function, since fmt calls no methods on what lies in an
+	// unexported field. It would follow a pointer there, for some verbs.
+	reveal func() []byte
+}
 
 // NewSecret wraps the bytes of a key; they are not copied.
-func NewSecret(value []byte) Secret { return Secret{value} }
+func NewSecret(value []byte) Secret { return Secret{func() []byte { return value }} }
 
 // Reveal gives the bytes themselves.
-func (s Secret) Reveal() []byte { return s.value }
+func (s Secret) Reveal() []byte {
+	if s.reveal == nil {
+		return nil
+	}
+	return s.reveal()
+}
 
 // String redacts.
 func (s Secret) String() string { return "[redacted]" }

@@ -78,7 +78,7 @@ func TestCanariesShowNowhere(t *testing.T) {
 	// The password change is the last event; when its message has come by, all have.
 	count := 0
 	for seen := 0; seen < 2; count++ {
-		message := s.awaitMessage(t, messages, "identity.user.")
+		message := awaitMessage(t, messages, "identity.user.", "")
 		if message.RoutingKey == "identity.user.password_set" {
 			seen++
 		}

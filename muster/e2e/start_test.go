@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -231,9 +233,41 @@ func TestCtrlCEndsEverything(t *testing.T) {
 }
 
 // freePort keeps these tests off the usual port, which `muster up` of whoever
-// runs them may hold.
+// runs them may hold. It is below the range that the kernel takes for outgoing
+// connections.
 func freePort(t *testing.T) string {
 	t.Helper()
-	port := 32100 + len(t.Name()) // below the kernel's own range, one a test
-	return strconv.Itoa(port)
+	for range 100 {
+		port := 12000 + rand.N(8000)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return strconv.Itoa(port)
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+// A port that is asked for and taken is told at once, before anything starts.
+func TestTakenPortIsToldAtOnce(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for given, want := range map[string]string{port: "--port", "70000": "--port"} {
+		said, err := command(t, "up", "--no-broker", "--data", dataDir(t), "--port", given).CombinedOutput()
+		if err == nil || !strings.Contains(string(said), want) || !strings.Contains(string(said), given) {
+			t.Errorf("port %s: %v %s", given, err, said)
+		}
+	}
 }

@@ -8,6 +8,6 @@
 //
 // When a method names services and a rule about the person, both have to hold.
 // NewGate runs on a call's headers, before its body is decoded. gRPC health and
-// reflection have no option: platform/serve mounts them outside the gate, on
-// internal listeners alone.
+// reflection have no option: platform/serve mounts them outside the gate, for
+// anyone who reaches the port, the public one too.
 package access

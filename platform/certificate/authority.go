@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/muster-id/muster/platform/durable"
 )
 
 const (
@@ -181,18 +183,8 @@ func sign(dir, name string, template, parent *x509.Certificate, key, signer *ecd
 	return x509.ParseCertificate(der)
 }
 
-// write replaces a file in one step, so that nobody reads half of it.
 func write(path string, block *pem.Block, mode fs.FileMode) error {
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary.Name()) //nolint:errcheck // gone already when all went well
-	err = errors.Join(temporary.Chmod(mode), pem.Encode(temporary, block), temporary.Sync(), temporary.Close())
-	if err != nil {
-		return err
-	}
-	return os.Rename(temporary.Name(), path)
+	return durable.Write(path, pem.EncodeToMemory(block), mode)
 }
 
 func file(dir, name, extension string) string { return filepath.Join(dir, name+extension) }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -32,12 +33,14 @@ func Load(service string, target any, file string, environ []string) error {
 		}
 		values = read
 	}
+	given := map[string]string{}
 	for _, pair := range environ {
 		if name, value, ok := strings.Cut(pair, "="); ok {
-			values[name] = value
+			given[name] = value
 		}
 	}
 	settings := list(service, target)
+	overlay(settings, values, given)
 	faults = append(faults, readSecrets(settings, values)...)
 	faults = append(faults, unknown(service, settings, values)...)
 	err := env.ParseWithOptions(target, env.Options{Environment: values, Prefix: prefix(service)})
@@ -46,6 +49,20 @@ func Load(service string, target any, file string, environ []string) error {
 		return fmt.Errorf("settings of %s:\n%w", service, errors.Join(faults...))
 	}
 	return nil
+}
+
+// overlay puts the environment over the file's values. A secret that it gives,
+// either way, wins over both ways of the file.
+func overlay(settings []setting, values, environ map[string]string) {
+	for _, s := range settings {
+		_, text := environ[s.key]
+		_, path := environ[s.key+fileSuffix]
+		if s.secret && (text || path) {
+			delete(values, s.key)
+			delete(values, s.key+fileSuffix)
+		}
+	}
+	maps.Copy(values, environ)
 }
 
 // readSecrets replaces each X_FILE by the X that the file holds.

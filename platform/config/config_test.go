@@ -96,6 +96,16 @@ func TestASecretMayLieInAFileOfItsOwn(t *testing.T) {
 	if err := config.Load("identity", &got, "", both); err == nil || !strings.Contains(err.Error(), "both set") {
 		t.Errorf("both at once: %v", err)
 	}
+	for name, c := range map[string]struct{ inFile, inEnvironment, want string }{
+		"a text over a path": {"MUSTER_IDENTITY_DATABASE_URL_FILE=/does/not/exist", "MUSTER_IDENTITY_DATABASE_URL=x", "x"},
+		"a path over a text": {"MUSTER_IDENTITY_DATABASE_URL=x", "MUSTER_IDENTITY_DATABASE_URL_FILE=" + file, "postgres://from-a-file"},
+		"a path over a path": {"MUSTER_IDENTITY_DATABASE_URL_FILE=/does/not/exist", "MUSTER_IDENTITY_DATABASE_URL_FILE=" + file, "postgres://from-a-file"},
+	} {
+		var got settings
+		if err := config.Load("identity", &got, write(t, c.inFile), []string{c.inEnvironment}); err != nil || got.DatabaseURL.Reveal() != c.want {
+			t.Errorf("%s: the environment does not win: %v", name, err)
+		}
+	}
 	plain := []string{"MUSTER_IDENTITY_DATABASE_URL=x", "MUSTER_IDENTITY_ADDRESS_FILE=" + file}
 	if err := config.Load("identity", &got, "", plain); err == nil {
 		t.Error("a setting that is no secret was read from a file")

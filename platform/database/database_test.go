@@ -78,7 +78,7 @@ func TestRuntimeRoleCannotEnterAnotherDatabase(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if again, err := database.Provision(t.Context(), teststack.Admin(t), other); err != nil || again.Runtime != urls.Runtime {
+	if again, err := database.Provision(t.Context(), teststack.Admin(t), other); err != nil || !again.Runtime.Equal(urls.Runtime) {
 		t.Errorf("provisioning twice: %v", err)
 	}
 	intruder := strings.Replace(urls.Runtime.Reveal(), "muster_test_other:other@", "muster_test:muster_test@", 1)

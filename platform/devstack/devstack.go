@@ -67,7 +67,9 @@ type broker struct {
 	// The first start goes on after Start has returned.
 	started chan struct{}
 	err     error
-	cancel  context.CancelFunc
+	// life ends with Stop.
+	life   context.Context //nolint:containedctx // starts outlive the calls that begin them
+	cancel context.CancelFunc
 }
 
 func (b *broker) ours() bool { return b.source.kind == byProgram || b.source.kind == byDocker }
@@ -98,16 +100,14 @@ func Start(ctx context.Context, config Config) (*Stack, error) {
 		throwaway: config.Throwaway, failed: make(chan error, 1),
 		broker: broker{management: config.Management, started: make(chan struct{})},
 	}
-	// The first start of RabbitMQ outlives this call; Stop cuts it off.
-	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	s.broker.cancel = cancel
-	if err := s.start(ctx, background, config); err != nil {
+	s.broker.life, s.broker.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := s.start(ctx, config); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
 }
 
-func (s *Stack) start(ctx, background context.Context, config Config) error {
+func (s *Stack) start(ctx context.Context, config Config) error {
 	if s.throwaway {
 		if err := s.discard(); err != nil {
 			return err
@@ -118,6 +118,9 @@ func (s *Stack) start(ctx, background context.Context, config Config) error {
 		return err
 	}
 	s.broker.source = sources[brokerName]
+	if err := s.removeLeft(ctx, sources); err != nil {
+		return err
+	}
 	if err := s.remember(sources, config); err != nil {
 		return err
 	}
@@ -129,7 +132,7 @@ func (s *Stack) start(ctx, background context.Context, config Config) error {
 	}
 
 	if config.Broker {
-		s.startFirstBroker(background)
+		s.startFirstBroker(s.broker.life)
 	} else {
 		close(s.broker.started)
 	}
@@ -260,8 +263,9 @@ func (s *Stack) fail(err error) {
 	}
 }
 
-// Failed gives the error of a server that ended by itself, or of a RabbitMQ that
-// did not come up, with the end of its log.
+// Failed gives the error of a PostgreSQL that ended by itself, or of a RabbitMQ
+// that did not come up at the start, with the end of its log. A RabbitMQ that
+// ends later is started again.
 func (s *Stack) Failed() <-chan error { return s.failed }
 
 // Servers are those that this stack runs at the moment; ones at addresses from
@@ -287,7 +291,7 @@ func (s *Stack) Stop() error {
 	s.broker.cancel()
 	s.broker.mutex.Lock()
 	defer s.broker.mutex.Unlock()
-	if s.throwaway && s.broker.process != nil && s.broker.source.kind == byProgram {
+	if s.throwaway && s.broker.process != nil {
 		s.broker.process.signal = syscall.SIGKILL // nothing of it is kept
 	}
 	var errs []error
@@ -299,15 +303,24 @@ func (s *Stack) Stop() error {
 	s.broker.process, s.postgres, s.broker.epmd = nil, nil, nil
 	s.watchers.Wait()
 	if s.throwaway {
+		containers := s.containers()
 		errs = append(errs, s.discard())
+		for _, server := range containers {
+			errs = append(errs, s.removeVolume(context.Background(), server))
+		}
 	}
 	s.reserved.release()
 	s.directory.close()
 	return errors.Join(errs...)
 }
 
-// discard deletes the servers' data.
+// discard deletes the servers' data. Volumes of Docker, which may not answer,
+// are only marked.
 func (s *Stack) discard() error {
+	errs := []error{removeData(s.directory.path, postgresName), removeData(s.directory.path, brokerName)}
+	for _, server := range s.containers() {
+		errs = append(errs, s.directory.markVoid(server))
+	}
 	s.directory.state.Kinds = map[string]kind{}
-	return errors.Join(removeData(s.directory.path, postgresName), removeData(s.directory.path, brokerName))
+	return errors.Join(errs...)
 }

@@ -116,17 +116,44 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 			t.Error("the queue outlived the wipe")
 		}
 	})
-	t.Run("the end of a server is reported", func(t *testing.T) {
+	kill := func(t *testing.T, name string) (pid int) {
+		t.Helper()
 		for _, server := range stack.Servers() {
-			if server.Name == brokerTitle {
+			if server.Name == name {
 				if err := syscall.Kill(server.PID, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
+				return server.PID
 			}
+		}
+		t.Fatalf("%s does not run", name)
+		return 0
+	}
+	t.Run("a killed broker comes back with its data, and nothing else ends", func(t *testing.T) {
+		writeMessage(ctx, t, stack.AMQPURL.Reveal())
+		killed := kill(t, brokerTitle)
+		for back := false; !back; {
+			if err := pause(ctx, 50*time.Millisecond); err != nil {
+				t.Fatal("it does not come back")
+			}
+			for _, server := range stack.Servers() {
+				back = back || server.Name == brokerTitle && server.PID != killed
+			}
+		}
+		if !queueExists(ctx, t, stack.AMQPURL.Reveal()) {
+			t.Error("its queue is gone")
 		}
 		select {
 		case err := <-stack.Failed():
-			if !strings.Contains(err.Error(), "RabbitMQ ended by itself: signal: killed") {
+			t.Errorf("Failed gave %v", err)
+		default:
+		}
+	})
+	t.Run("the end of PostgreSQL is reported", func(t *testing.T) {
+		kill(t, postgresTitle)
+		select {
+		case err := <-stack.Failed():
+			if !strings.Contains(err.Error(), "PostgreSQL ended by itself: signal: killed") {
 				t.Errorf("Failed gave %v", err)
 			}
 		case <-ctx.Done():
@@ -140,7 +167,7 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 	if left := processesIn(t, folders); len(left) > 0 {
 		t.Errorf("processes left after Stop: %v", left)
 	}
-	if pid, err := Holder(dir); pid != 0 || err != nil {
+	if pid, _, err := Holder(dir); pid != 0 || err != nil {
 		t.Errorf("Holder = %d, %v after Stop", pid, err)
 	}
 }
@@ -221,7 +248,7 @@ func TestCancelledStartLeavesNothing(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Start = %v, want the context's end", err)
 	}
-	if pid, err := Holder(dir); pid != 0 || err != nil {
+	if pid, _, err := Holder(dir); pid != 0 || err != nil {
 		t.Errorf("Holder = %d, %v after a start that was cancelled", pid, err)
 	}
 }
@@ -294,7 +321,7 @@ func awaitGone(ctx context.Context, t *testing.T, dir string) {
 	ctx, cancel := context.WithTimeout(ctx, leftoverBound/2)
 	defer cancel()
 	for start := time.Now(); ; {
-		pid, err := Holder(dir)
+		pid, _, err := Holder(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -448,4 +475,33 @@ func queueExists(_ context.Context, t *testing.T, address string) bool {
 	t.Helper()
 	_, err := channel(t, address).QueueDeclarePassive(queue, true, false, false, false, nil)
 	return err == nil
+}
+
+// A number in the lock file that a stranger has by now is nobody to be stopped:
+// only who holds the lock is alive.
+func TestHolderIsGoneWhenAStrangerHasItsNumber(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stranger := exec.Command("sleep", "60")
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = stranger.Process.Kill(); _ = stranger.Wait() })
+	lock, err := os.Create(filepath.Join(dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	for pid, wantGone := range map[int]bool{stranger.Process.Pid: true, os.Getpid(): false} {
+		if err := writePID(lock, pid); err != nil {
+			t.Fatal(err)
+		}
+		got, gone, err := Holder(dir)
+		if got != pid || gone != wantGone || err != nil {
+			t.Errorf("process %d: got %d, gone %v, %v; want gone %v", pid, got, gone, err, wantGone)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package devstack
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,11 +11,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/muster-id/muster/platform/durable"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -40,6 +43,7 @@ func (e *BusyError) Error() string {
 //	lock               held while we or one of our servers lives; our pid
 //	servers.json       what must be the same at the next start
 //	<server>.password  mode 0600
+//	<server>.void      while its volume of Docker holds nothing to keep
 //	log/<server>.log   and the one before it, .log.1
 //	<server>/          data; as root a link to a directory of the server's user
 type directory struct {
@@ -120,42 +124,59 @@ func (d *directory) acquire(ctx context.Context) error {
 }
 
 // Holder tells which process holds a data directory, 0 if none does. While the
-// servers of a killed process are dying it is still that process.
-func Holder(dir string) (int, error) {
+// servers of a killed process are dying it is still that process, and gone is
+// true: its number may be another program's by now.
+func Holder(dir string) (pid int, gone bool, err error) {
 	file, err := os.Open(filepath.Join(dir, "lock"))
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
+		return 0, false, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look at the lock of the data directory: %w", err)
+		return 0, false, fmt.Errorf("look at the lock of the data directory: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // read only
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return readPID(file), nil
+		pid = readPID(file)
+		holders, known := holders(file)
+		return pid, !alive(pid) || known && !slices.Contains(holders, pid), nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("look at the lock of the data directory: %w", err)
+		return 0, false, fmt.Errorf("look at the lock of the data directory: %w", err)
 	}
-	return 0, nil
+	return 0, false, nil
 }
 
-// killHolders kills the processes that have a file open, where the system lists
-// them: servers that were asked to end and do not.
+// killHolders kills the processes that hold the lock of a file: servers that
+// were asked to end and do not.
 func killHolders(file *os.File) {
+	pids, _ := holders(file)
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL) // gone already, or another user's: the bound tells
+	}
+}
+
+// holders are the processes that hold the lock of a file, itself or inherited,
+// where the system lists them. Who has it open only, to look, is none.
+func holders(file *os.File) (pids []int, known bool) {
 	own, err := file.Stat()
 	if err != nil {
-		return
+		return nil, false
 	}
 	descriptors, _ := filepath.Glob("/proc/[0-9]*/fd/*") // the pattern is right
 	for _, descriptor := range descriptors {
 		if other, err := os.Stat(descriptor); err != nil || !os.SameFile(own, other) {
 			continue
 		}
-		if pid, err := strconv.Atoi(strings.Split(descriptor, "/")[2]); err == nil && pid != os.Getpid() {
-			_ = syscall.Kill(pid, syscall.SIGKILL) // gone already, or another user's: the bound tells
+		info, err := os.ReadFile(strings.Replace(descriptor, "/fd/", "/fdinfo/", 1))
+		if err != nil || !bytes.Contains(info, []byte("FLOCK  ADVISORY  WRITE")) {
+			continue
+		}
+		if pid, err := strconv.Atoi(strings.Split(descriptor, "/")[2]); err == nil {
+			pids = append(pids, pid)
 		}
 	}
+	return pids, len(descriptors) > 0
 }
 
 func readPID(file *os.File) int {
@@ -210,7 +231,7 @@ func (d *directory) save() error {
 	if err != nil {
 		return fmt.Errorf("write data directory: %w", err)
 	}
-	if err := writeWhole(d.file("servers.json"), append(text, '\n')); err != nil {
+	if err := durable.Write(d.file("servers.json"), append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write data directory: %w", err)
 	}
 	return nil
@@ -224,12 +245,33 @@ func (d *directory) password(server string) (secret.String, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		text = []byte(random(20))
-		err = writeWhole(path, append(text, '\n'))
+		err = durable.Write(path, append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		return secret.String{}, fmt.Errorf("password of %s: %w", server, err)
 	}
 	return secret.New(strings.TrimSpace(string(text))), nil
+}
+
+// markVoid says that a server's volume of Docker may be thrown away.
+func (d *directory) markVoid(server string) error {
+	if err := durable.Write(d.file(server+".void"), nil, 0o600); err != nil {
+		return fmt.Errorf("data of %s: %w", server, err)
+	}
+	return nil
+}
+
+// markWhole takes that back.
+func (d *directory) markWhole(server string) error {
+	if err := os.Remove(d.file(server + ".void")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data of %s: %w", server, err)
+	}
+	return nil
+}
+
+func (d *directory) isVoid(server string) bool {
+	_, err := os.Stat(d.file(server + ".void"))
+	return err == nil
 }
 
 // log opens a fresh log for a server and keeps the one before.
@@ -315,7 +357,7 @@ func own(path string, account *syscall.Credential) error {
 // Remove deletes a data directory that nobody uses, with the data that it
 // links to. Volumes of Docker stay.
 func Remove(dir string) error {
-	pid, err := Holder(dir)
+	pid, _, err := Holder(dir)
 	if err != nil {
 		return err
 	}
@@ -347,14 +389,6 @@ func removeData(dir, server string) error {
 		return fmt.Errorf("remove data of %s: %w", server, err)
 	}
 	return nil
-}
-
-// writeWhole writes a private file so that a reader sees all of it or none.
-func writeWhole(path string, text []byte) error {
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 func random(bytes int) string {

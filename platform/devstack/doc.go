@@ -9,5 +9,6 @@
 //
 // The servers listen on 127.0.0.1 only, with generated passwords. They are
 // gone when the calling process is, also after kill -9, and the next start in
-// the same data directory finds their data whole.
+// the same data directory finds their data whole. A container of Docker may
+// outlive a kill -9; then the next start ends it first.
 package devstack

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // fakeMachine has what a test gives it, and writes down what is run.
@@ -222,7 +223,7 @@ func TestWaysAreTriedInOrder(t *testing.T) {
 				t.Error("the address is not the one in the environment")
 			}
 			got.url = test.want.url
-			if got != test.want {
+			if !reflect.DeepEqual(got, test.want) {
 				t.Errorf("found %+v, want %+v", got, test.want)
 			}
 			if !reflect.DeepEqual(m.ran, test.ran) {
@@ -317,14 +318,125 @@ func TestContainerCommand(t *testing.T) {
 		server: postgresName, image: postgresImage, ports: map[int]int{25432: 5432}, volume: "/data",
 		environment: []string{"POSTGRES_PASSWORD=secret"}, arguments: []string{"-c", "fsync=off"},
 	}
-	want := "docker run --rm --label muster.devstack=abcd-postgres --env-file /env --publish 127.0.0.1:25432:5432 " +
-		"--volume muster-abcd-postgres:/data " + postgresImage + " -c fsync=off"
+	want := "docker run --rm --label muster.devstack=abcd-postgres --env-file /env --volume muster-abcd-postgres:/data " +
+		"--publish 127.0.0.1:25432:5432 " + postgresImage + " -c fsync=off"
 	if got := strings.Join(s.dockerRun(c, "/env"), " "); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	s.throwaway = true
-	if got := strings.Join(s.dockerRun(c, "/env"), " "); strings.Contains(got, "--volume") {
-		t.Errorf("a throwaway container has a volume: %s", got)
+}
+
+// fakeDocker makes a stack whose engine is a fake: it has the volumes, and the
+// containers until they are removed.
+func fakeDocker(t *testing.T, volumes, containers string) (*Stack, *fakeMachine) {
+	t.Helper()
+	m := &fakeMachine{outputs: map[string]string{"docker volume ls": volumes, "docker ps": containers}}
+	m.onRun = func(command string) {
+		switch {
+		case strings.HasPrefix(command, "docker volume rm"):
+			m.outputs["docker volume ls"] = ""
+		case strings.HasPrefix(command, "docker rm"):
+			m.outputs["docker ps"] = ""
+		}
+	}
+	return &Stack{machine: m, directory: &directory{path: t.TempDir(), state: state{ID: "abcd"}}}, m
+}
+
+// The images take half-made data for whole ones: what a first start that was
+// cut off has left is thrown away. Data of a server that has answered never are.
+func TestHalfMadeVolumeIsThrownAway(t *testing.T) {
+	t.Parallel()
+	const volume = "muster-abcd-postgres"
+	for name, test := range map[string]struct {
+		volumes string
+		void    bool // before
+		removed bool
+		after   bool // void
+	}{
+		"the first start":                      {volumes: "other-" + volume, after: true},
+		"after a first start that was cut off": {volumes: volume, void: true, removed: true, after: true},
+		"after a start that had answered":      {volumes: "other\n" + volume},
+	} {
+		s, m := fakeDocker(t, test.volumes, "")
+		if test.void {
+			if err := s.directory.markVoid(postgresName); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := s.prepareVolume(t.Context(), postgresName); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if removed := slices.Contains(m.ran, "docker volume rm --force "+volume); removed != test.removed {
+			t.Errorf("%s: ran %q, want removed %v", name, m.ran, test.removed)
+		}
+		if got := s.directory.isVoid(postgresName); got != test.after {
+			t.Errorf("%s: void is %v, want %v", name, got, test.after)
+		}
+	}
+	s, m := fakeDocker(t, volume, "")
+	m.failures = map[string]string{"docker volume ls": "cannot connect"}
+	if err := s.prepareVolume(t.Context(), postgresName); err == nil || s.directory.isVoid(postgresName) {
+		t.Errorf("without an answer of the engine: %v, want an error and the data left alone", err)
+	}
+}
+
+// A container outlives a "docker run" that was killed. It ends in order, unless
+// there is nothing to keep.
+func TestLeftContainerIsRemoved(t *testing.T) {
+	t.Parallel()
+	const list, remove = "docker ps --all --quiet --filter label=muster.devstack=abcd-rabbitmq", "docker rm --force --volumes 1f 2e"
+	for name, test := range map[string]struct {
+		left  string
+		grace time.Duration
+		void  bool
+		want  []string
+	}{
+		"none is left":              {grace: time.Minute, want: []string{list}},
+		"in order":                  {left: "1f\n2e", grace: time.Minute, want: []string{list, "docker stop -t 60 1f 2e", remove, list}},
+		"at once":                   {left: "1f\n2e", want: []string{list, remove, list}},
+		"in a first start's middle": {left: "1f\n2e", grace: time.Minute, void: true, want: []string{list, remove, list}},
+	} {
+		s, m := fakeDocker(t, "", test.left)
+		if test.void {
+			if err := s.directory.markVoid(brokerName); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// Docker complains where --rm comes first: gone is gone.
+		m.failures = map[string]string{"docker rm": "removal of container 1f is already in progress"}
+		if err := s.removeContainers(t.Context(), brokerName, test.grace); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Equal(m.ran, test.want) {
+			t.Errorf("%s: ran %q, want %q", name, m.ran, test.want)
+		}
+	}
+}
+
+// A start ends what an earlier one has left in Docker, and asks Docker nothing
+// about other servers.
+func TestStartRemovesWhatWasLeft(t *testing.T) {
+	t.Parallel()
+	s, m := fakeDocker(t, "", "1f")
+	sources := map[string]source{brokerName: {kind: byDocker}, postgresName: {kind: byProgram}}
+	if err := s.removeLeft(t.Context(), sources); err != nil {
+		t.Fatal(err)
+	}
+	const list = "docker ps --all --quiet --filter label=muster.devstack=abcd-rabbitmq"
+	if want := []string{list, "docker stop -t 30 1f", "docker rm --force --volumes 1f", list}; !slices.Equal(m.ran, want) {
+		t.Errorf("ran %q, want %q", m.ran, want)
+	}
+}
+
+// A throwaway stack keeps its data over a stop of the broker, and starts empty.
+func TestThrowawayVolumeIsVoidAtTheStart(t *testing.T) {
+	t.Parallel()
+	s, _ := fakeDocker(t, "", "")
+	s.directory.state.Kinds = map[string]kind{brokerName: byDocker, postgresName: byProgram}
+	if err := s.discard(); err != nil {
+		t.Fatal(err)
+	}
+	if !s.directory.isVoid(brokerName) || s.directory.isVoid(postgresName) {
+		t.Error("not exactly the volume of the server in Docker is void")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/muster-id/muster/platform/durable"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -81,6 +82,9 @@ func (s *Stack) startPostgres(ctx context.Context, source source) error {
 	if err := server.await(ctx, s.progress, ping); err != nil {
 		return err
 	}
+	if err := s.directory.markWhole(postgresName); err != nil {
+		return err
+	}
 	s.progress.say("%s ready on %s (%s)", postgresTitle, local(port), seconds(time.Since(start)))
 	return nil
 }
@@ -123,7 +127,7 @@ func (s *Stack) initPostgres(ctx context.Context, source source, folder, data st
 		return fmt.Errorf("make data of PostgreSQL: %w", err)
 	}
 	passwordFile := filepath.Join(folder, "password")
-	if err := writeWhole(passwordFile, []byte(password.Reveal()+"\n")); err != nil {
+	if err := durable.Write(passwordFile, []byte(password.Reveal()+"\n"), 0o600); err != nil {
 		return fmt.Errorf("make data of PostgreSQL: %w", err)
 	}
 	defer os.Remove(passwordFile) //nolint:errcheck // unreadable for others, and removed again at the next start

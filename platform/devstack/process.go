@@ -3,6 +3,7 @@ package devstack
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -33,6 +34,9 @@ type process struct {
 	signal   syscall.Signal // ends it in order
 	bound    time.Duration  // for that
 	stopping atomic.Bool
+	// remove ends and removes the container that it runs, which may outlive it;
+	// nil for a program. Without a grace the server is killed.
+	remove func(ctx context.Context, grace time.Duration) error
 }
 
 // command is how to start a process.
@@ -117,7 +121,21 @@ func (p *process) ended() error {
 
 func (p *process) stop() error {
 	p.stopping.Store(true)
-	if err := p.child.Stop(p.signal, p.bound); err != nil {
+	remove := p.remove
+	if remove == nil {
+		remove = func(context.Context, time.Duration) error { return nil }
+	}
+	grace := p.bound
+	if p.signal == syscall.SIGKILL || p.signal == syscall.SIGQUIT {
+		grace = 0
+	}
+	ctx := context.Background() // it has bounds of its own
+	err := errors.Join(
+		remove(ctx, grace),
+		p.child.Stop(p.signal, p.bound),
+		remove(ctx, 0), // one that it was about to start
+	)
+	if err != nil {
 		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
 	return nil

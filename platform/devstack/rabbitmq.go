@@ -16,6 +16,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"github.com/muster-id/muster/platform/durable"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -36,14 +37,18 @@ func (s *Stack) startFirstBroker(ctx context.Context) {
 	s.watchers.Go(func() {
 		defer s.broker.mutex.Unlock()
 		defer close(s.broker.started)
-		if err := s.startBroker(ctx); err != nil {
-			s.broker.err = err
+		err := s.startBroker(ctx)
+		if err != nil && s.broker.ours() {
 			s.fail(err)
+		} else if err != nil {
+			err = fmt.Errorf("%w: %w", ErrNotOurs, err)
 		}
+		s.broker.err = err
 	})
 }
 
-// AwaitBroker waits until RabbitMQ has answered for the first time.
+// AwaitBroker waits until RabbitMQ has answered for the first time. One at an
+// address that does not answer is ErrNotOurs.
 func (s *Stack) AwaitBroker(ctx context.Context) error {
 	select {
 	case <-s.broker.started:
@@ -73,12 +78,45 @@ func (s *Stack) startBroker(ctx context.Context) error {
 		return err
 	}
 	s.broker.process = server
-	if err := server.await(ctx, s.progress, s.pingBroker); err != nil {
+	err = server.await(ctx, s.progress, s.pingBroker)
+	if err == nil {
+		err = s.directory.markWhole(brokerName)
+	}
+	if err != nil {
 		return errors.Join(err, s.stopBroker())
 	}
-	s.watch(server)
+	s.keepBroker(server)
 	s.progress.say("%s ready on %s (%s)", brokerTitle, local(s.directory.state.Ports[brokerPort]), seconds(time.Since(start)))
 	return nil
+}
+
+// keepBroker starts RabbitMQ again when it ends by itself: a system that goes on
+// without it is no reason to stop. It ends with a server that was told to end.
+func (s *Stack) keepBroker(server *process) {
+	s.watchers.Go(func() {
+		<-server.child.Done()
+		if server.stopping.Load() {
+			return
+		}
+		s.progress.say("%v\nstarting it again", server.ended())
+		for wait := time.Second; pause(s.broker.life, wait) == nil; wait = min(2*wait, brokerBound) {
+			// Who holds the mutex starts or stops it, and Stop waits for us.
+			if !s.broker.mutex.TryLock() {
+				continue
+			}
+			if s.broker.process != server {
+				s.broker.mutex.Unlock()
+				return // somebody else has taken care of it
+			}
+			err := s.startBroker(s.broker.life)
+			server = s.broker.process
+			s.broker.mutex.Unlock()
+			if err == nil || s.broker.life.Err() != nil {
+				return
+			}
+			s.progress.say("RabbitMQ does not come up: %v", err)
+		}
+	})
 }
 
 func (s *Stack) launchBroker(ctx context.Context, password secret.String) (*process, error) {
@@ -177,7 +215,7 @@ func (s *Stack) configureBroker(folder string, account *syscall.Credential, pass
 	}
 	for name, text := range map[string]string{"rabbitmq.conf": strings.Join(settings, "\n"), "enabled_plugins": plugins} {
 		path := filepath.Join(folder, name)
-		if err := writeWhole(path, []byte(text+"\n")); err != nil {
+		if err := durable.Write(path, []byte(text+"\n"), 0o600); err != nil {
 			return fmt.Errorf("configure RabbitMQ: %w", err)
 		}
 		if account == nil {

@@ -62,6 +62,7 @@ func Parse(login string) (kind Kind, canonical string, ok bool) {
 // Username gives the canonical form of a username: PRECIS UsernameCaseMapped
 // (RFC 8265), 2 to 64 letters, digits or `._-` of any script, at least one of
 // them a letter or a digit. It has no `@`, so that it is never an email address.
+// Its letters are of one script, so that none stands in for its double in another.
 func Username(typed string) (string, error) {
 	if len(typed) > maxTyped {
 		return "", &InvalidError{Problem: "A username has at most 64 characters"}
@@ -72,6 +73,9 @@ func Username(typed string) (string, error) {
 	})
 	if !ok || !usernameCharacters(name) {
 		return "", &InvalidError{Problem: "A username has letters, digits, dots, hyphens and underscores only, and no spaces"}
+	}
+	if !oneScript(name) {
+		return "", &InvalidError{Problem: "A username has letters of one alphabet only, for example no Latin ones together with Cyrillic ones"}
 	}
 	switch length := utf8.RuneCountInString(name); {
 	case length < minUsername:
@@ -97,6 +101,37 @@ func usernameCharacters(name string) bool {
 		}
 	}
 	return named
+}
+
+// oneScript tells whether all letters are of one script, or of those that
+// Japanese, Chinese and Korean write together (UTS 39 section 5.2, highly
+// restrictive). A name wholly of another script that looks Latin all the same
+// passes.
+func oneScript(name string) bool {
+	for _, scripts := range [][]*unicode.RangeTable{
+		{unicode.Latin, unicode.Han, unicode.Hiragana, unicode.Katakana},
+		{unicode.Latin, unicode.Han, unicode.Bopomofo},
+		{unicode.Latin, unicode.Han, unicode.Hangul},
+	} {
+		if within(name, scripts...) {
+			return true
+		}
+	}
+	for _, script := range unicode.Scripts {
+		if within(name, script) {
+			return true
+		}
+	}
+	return false
+}
+
+func within(name string, scripts ...*unicode.RangeTable) bool {
+	for _, r := range name {
+		if !unicode.In(r, scripts...) && !unicode.In(r, unicode.Common, unicode.Inherited) {
+			return false
+		}
+	}
+	return true
 }
 
 // Email gives the canonical form of an email address: lower case and NFC

@@ -17,6 +17,12 @@ func TestUsernamesThatLookTheSameHaveOneForm(t *testing.T) {
 		"max.mustermann-1_2":    "max.mustermann-1_2",
 		"_max_":                 "_max_",
 		"Ольга":                 "ольга",
+		"ольга.1980":            "ольга.1980",
+		"Μαρία_2":               "μαρία_2",
+		"佐藤さくら":                 "佐藤さくら",   // Han and Hiragana
+		"satoサトー":               "satoサトー", // Latin and Katakana
+		"김min":                  "김min",    // Hangul and Latin
+		"ㄅ李li":                  "ㄅ李li",    // Bopomofo, Han and Latin
 		"李小龍":                   "李小龍",
 		"हिन्दी":                "हिन्दी",
 		"42":                    "42",
@@ -58,6 +64,14 @@ func TestUsernamesThatHideOrConfuseAreRefused(t *testing.T) {
 		"mixed directions":          "alice\u05d0\u05d1",
 		"not UTF-8":                 "ali\xffce",
 		"private use":               "ali\ue000ce",
+		"Cyrillic a in Latin":       "\u0430dmin",
+		"Greek omicron in Latin":    "r\u03bf\u03bft",
+		"Latin a in Cyrillic":       "ольг\u0061",
+		"Greek and Cyrillic":        "αлиса",
+		"Armenian in Latin":         "\u0578ora",
+		"Cherokee in Latin":         "\u13aalice",
+		"Latin, Hangul and kana":    "aひ김",
+		"Devanagari digit in Latin": "alice\u0967",
 	} {
 		got, err := Username(typed)
 		refused(t, name, typed, got, err)
@@ -228,7 +242,7 @@ func FuzzCanonicalNamesStayAsTheyAre(f *testing.F) {
 	for _, seed := range []string{
 		"Alice", "Zoe\u0301", "Ａｌｉｃｅ", "Ольга", "हिन्दी", "ς.Σ", "\u0130x", "Straße", "ﬁ",
 		"Alice@Example.ORG", "post@M\u00dcLLER.example", "post@faß.de", "\u0130@xn--mller-kva.example", "a@b.c",
-		"Mary  Ann", " a\u0301 ", "\u1100\u1161\u11a8", "\u0344", "\u212bngstr\u00f6m",
+		"Mary  Ann", "\u0430dmin", "satoサトー", " a\u0301 ", "\u1100\u1161\u11a8", "\u0344", "\u212bngstr\u00f6m",
 	} {
 		f.Add(seed)
 	}

@@ -36,7 +36,7 @@ func (e *OverloadedError) Error() string {
 
 // Stats counts what a pool has done and has to do.
 type Stats struct {
-	// Hashes computed so far, each at the same cost, the pool's first included.
+	// Hashes computed so far, the pool's first included.
 	Hashes uint64
 	// Refused because the queue was full.
 	Refused uint64
@@ -78,7 +78,9 @@ func NewPool(params Params, workers, queue int) *Pool {
 
 func newPool(params Params, workers, queue int, derive func([]byte, []byte, Params, int) []byte) *Pool {
 	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
+		// Go's bound follows a container's share of the machine; above the number
+		// of cores it is the room that another pool has made.
+		workers = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	}
 	if queue <= 0 {
 		queue = queuePerWorker * workers
@@ -92,37 +94,44 @@ func newPool(params Params, workers, queue int, derive func([]byte, []byte, Para
 // Hash makes a verifier for a new password, a PHC string with a salt of its
 // own. Errors: *OverloadedError, or the context's.
 func (p *Pool) Hash(ctx context.Context, password secret.String) (secret.String, error) {
-	v := verifier{params: p.params, salt: random(saltLength)}
-	var err error
-	if v.key, err = p.compute(ctx, password, v, keyLength); err != nil {
+	if err := p.acquire(ctx); err != nil {
 		return secret.String{}, fmt.Errorf("hash password: %w", err)
 	}
+	defer p.release()
+	v := verifier{params: p.params, salt: random(saltLength), key: make([]byte, keyLength)}
+	v.key = p.compute(password, v)
 	return v.encode(), nil
 }
 
-// Verify tells whether a password is the one that a verifier was made from.
-// Errors: ErrVerifier, *OverloadedError, or the context's.
+// Verify tells whether a password is the one that a verifier was made from. A
+// wrong one for a verifier of other costs is hashed with the pool's costs too: no
+// account answers sooner than VerifyUnknown, whatever its costs were. Errors:
+// ErrVerifier, *OverloadedError, or the context's.
 func (p *Pool) Verify(ctx context.Context, phc, password secret.String) (bool, error) {
 	v, err := decode(phc)
 	if err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
-	key, err := p.compute(ctx, password, v, len(v.key))
-	if err != nil {
+	if err := p.acquire(ctx); err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
-	return subtle.ConstantTimeCompare(key, v.key) == 1, nil
+	defer p.release()
+	right := subtle.ConstantTimeCompare(p.compute(password, v), v.key) == 1
+	if !right && v.params != p.params {
+		p.compute(password, p.unknown)
+	}
+	return right, nil
 }
 
 // VerifyUnknown does the work of Verify for a login name that nobody has, so
 // that the time of the answer does not tell who has an account. Errors:
 // *OverloadedError, or the context's.
 func (p *Pool) VerifyUnknown(ctx context.Context, password secret.String) error {
-	key, err := p.compute(ctx, password, p.unknown, keyLength)
-	if err != nil {
+	if err := p.acquire(ctx); err != nil {
 		return fmt.Errorf("verify password: %w", err)
 	}
-	_ = subtle.ConstantTimeCompare(key, p.unknown.key)
+	defer p.release()
+	_ = subtle.ConstantTimeCompare(p.compute(password, p.unknown), p.unknown.key)
 	return nil
 }
 
@@ -162,14 +171,12 @@ func (p *Pool) Stats() Stats {
 	return Stats{Hashes: p.hashes.Load(), Refused: p.refused.Load(), Waiting: int(p.waiting.Load())}
 }
 
-func (p *Pool) compute(ctx context.Context, password secret.String, v verifier, length int) ([]byte, error) {
-	if err := p.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer func() { <-p.permits }()
+// compute hashes with the costs, the salt and the length of key of a verifier.
+// Who calls it holds a permit.
+func (p *Pool) compute(password secret.String, v verifier) []byte {
 	text := normalise(password)
 	defer clear(text)
-	return p.measure(text, v.salt, v.params, length), nil
+	return p.measure(text, v.salt, v.params, len(v.key))
 }
 
 // acquire takes a permit, waiting in the queue if need be. Waiters are served
@@ -197,6 +204,8 @@ func (p *Pool) acquire(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+func (p *Pool) release() { <-p.permits }
 
 // retryAfter is the time in which a full queue, and what is being hashed, is done.
 func (p *Pool) retryAfter() time.Duration {

@@ -3,6 +3,8 @@ package password
 import (
 	"context"
 	"errors"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -106,6 +108,54 @@ func TestAnUnknownUserCostsTheWorkOfAWrongPassword(t *testing.T) {
 	}
 	if len(done) != 2 || done[0] != done[1] {
 		t.Errorf("work done is %v, want twice the same", done)
+	}
+}
+
+// A known account must not answer sooner than an unknown name, whatever its
+// verifier's costs.
+func TestAWrongPasswordNeverCostsLessThanAnUnknownUser(t *testing.T) {
+	t.Parallel()
+	present := Params{MemoryKiB: 1000, Time: 3, Parallelism: 2}
+	var hashed []Params
+	pool := newPool(present, 1, 1, func(_, _ []byte, params Params, length int) []byte {
+		hashed = append(hashed, params)
+		return make([]byte, length)
+	})
+	for name, former := range map[string]Params{
+		"present costs":    present,
+		"less memory":      {MemoryKiB: 500, Time: 3, Parallelism: 2},
+		"fewer passes":     {MemoryKiB: 1000, Time: 1, Parallelism: 2},
+		"more lanes":       {MemoryKiB: 1000, Time: 3, Parallelism: 4},
+		"more of all":      {MemoryKiB: 2000, Time: 6, Parallelism: 4},
+		"memory for time":  {MemoryKiB: 3000, Time: 1, Parallelism: 2},
+		"the least of all": cheap,
+	} {
+		want := []Params{former}
+		if former != present {
+			want = append(want, present)
+		}
+		hashed = nil
+		wrong := verifier{params: former, salt: random(saltLength), key: random(keyLength)}.encode()
+		if right, err := pool.Verify(t.Context(), wrong, secret.New("wrong password")); right || err != nil {
+			t.Fatal(right, err)
+		}
+		if !slices.Equal(hashed, want) {
+			t.Errorf("%s: hashed with %v, want %v", name, hashed, want)
+		}
+		hashed = nil
+		known := verifier{params: former, salt: random(saltLength), key: make([]byte, keyLength)}.encode()
+		if right, err := pool.Verify(t.Context(), known, secret.New("right password")); !right || err != nil || len(hashed) != 1 {
+			t.Errorf("%s: the right password: %v, %v after %d hashes, want one", name, right, err, len(hashed))
+		}
+	}
+}
+
+// Not parallel: it changes what the scheduler does for all.
+func TestAPoolMadeAfterRoomWasMadeTakesNoMoreCores(t *testing.T) {
+	first := NewPool(cheap, 0, 0)
+	defer first.MakeRoom()()
+	if workers := cap(NewPool(cheap, 0, 0).permits); workers > runtime.NumCPU() {
+		t.Errorf("%d workers on %d cores", workers, runtime.NumCPU())
 	}
 }
 

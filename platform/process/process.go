@@ -76,8 +76,8 @@ func (p Program) Start(ctx context.Context, file string, environ []string, log i
 	return service, nil
 }
 
-// Main runs the service as this process, until SIGINT or SIGTERM, and gives the
-// exit status: 0; 1 for a failure; 2 for arguments that are wrong. Its log goes
+// Main runs the service as this process, until SIGINT or SIGTERM (a second one
+// does not wait for the shutdown), and gives the exit status: 0; 1 for a failure; 2 for arguments that are wrong. Its log goes
 // to standard error.
 func (p Program) Main(arguments []string) int {
 	flags := flag.NewFlagSet(p.name, flag.ContinueOnError)
@@ -97,6 +97,7 @@ func (p Program) Main(arguments []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second signal ends the process at once
 	service, err := p.Start(ctx, *file, os.Environ(), os.Stderr)
 	if err == nil {
 		err = service.Run(ctx)

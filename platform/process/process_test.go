@@ -1,12 +1,16 @@
 package process_test
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/muster-id/muster/platform/process"
 )
@@ -65,6 +69,67 @@ func TestExitStatus(t *testing.T) {
 	for want, arguments := range map[int][]string{0: {"--help"}, 2: {"--nothing"}, 1: {}} {
 		if got := program.Main(arguments); got != want {
 			t.Errorf("%v: status %d, want %d", arguments, got, want)
+		}
+	}
+}
+
+// stuck does not end; it says on standard output how far it is.
+type stuck struct{}
+
+func (stuck) Addr() string { return "" }
+
+func (stuck) Run(ctx context.Context) error {
+	_, _ = io.WriteString(os.Stdout, "running\n")
+	<-ctx.Done()
+	_, _ = io.WriteString(os.Stdout, "stopping\n")
+	_, err := io.Copy(io.Discard, os.Stdin) // which the test never closes
+	return err
+}
+
+// Who sends a second signal does not want to wait for the shutdown any more.
+func TestASecondSignalEndsTheProcessAtOnce(t *testing.T) {
+	const asProcess = "MUSTER_TEST_STUCK_PROCESS"
+	if os.Getenv(asProcess) != "" {
+		os.Exit(process.New("stuck", func(context.Context, struct{}, *slog.Logger) (stuck, error) { return stuck{}, nil }).Main(nil))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	child := exec.CommandContext(ctx, os.Args[0], "-test.run=^TestASecondSignalEndsTheProcessAtOnce$")
+	child.Env = append(os.Environ(), asProcess+"=1")
+	stdin, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stdin.Close() //nolint:errcheck // of a test
+	stdout, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(stdout)
+	for _, want := range []string{"running", "stopping"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("got %q, want %q", lines.Text(), want)
+		}
+		if err := child.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	again := time.NewTicker(10 * time.Millisecond) // the second may have come before it counts
+	defer again.Stop()
+	for {
+		select {
+		case <-ended:
+			if status, _ := child.ProcessState.Sys().(syscall.WaitStatus); status.Signal() != syscall.SIGTERM {
+				t.Errorf("ended with %v", child.ProcessState)
+			}
+			return
+		case <-again.C:
+			_ = child.Process.Signal(syscall.SIGTERM) // fails when it has ended
 		}
 	}
 }

@@ -2,6 +2,7 @@ package reason
 
 import (
 	"regexp"
+	"strings"
 
 	"connectrpc.com/connect"
 
@@ -27,7 +28,10 @@ func Unreadable(code connect.Code, text string) *connect.Error {
 	case connect.CodeResourceExhausted:
 		return New(musterv1.Reason_REASON_BODY_TOO_LARGE)
 	case connect.CodeInternal:
-		return New(musterv1.Reason_REASON_INTERNAL)
+		// Connect calls a frame that breaks the protocol internal, whoever sent it.
+		if !strings.HasPrefix(text, "protocol error: ") {
+			return New(musterv1.Reason_REASON_INTERNAL)
+		}
 	}
 	if field := unknownField.FindStringSubmatch(text); field != nil {
 		return New(musterv1.Reason_REASON_UNKNOWN_FIELD, Field(field[1]))

@@ -21,6 +21,22 @@ func TestSecretsNeverShow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	type hidden struct {
+		text secret.String
+		key  secret.Bytes
+		list []secret.String
+	}
+	inside := hidden{text, key, []secret.String{text}}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
+		for what, value := range map[string]any{"text": text, "key": key, "hidden": inside, "pointer": &inside, "nested": []any{struct{ h *hidden }{&inside}, inside}} {
+			shown := fmt.Sprintf(verb, value)
+			for _, canary := range []string{"canary", "63616e617279", "63616E617279", "99 97 110", "0x63, 0x61"} {
+				if strings.Contains(shown, canary) {
+					t.Errorf("%s with %s: %s", what, verb, shown)
+				}
+			}
+		}
+	}
 	for name, shown := range map[string]string{
 		"printed":    fmt.Sprintf("%v %+v %#v %s %q", text, text, text, text, text),
 		"bytes":      fmt.Sprintf("%v %+v %#v %s", key, key, key, key),
@@ -34,6 +50,14 @@ func TestSecretsNeverShow(t *testing.T) {
 		if !strings.Contains(shown, secret.Redacted) {
 			t.Errorf("%s does not show that something is redacted: %s", name, shown)
 		}
+	}
+}
+
+// It is the text that counts, not where it lies.
+func TestSecretsAreComparedByTheirText(t *testing.T) {
+	t.Parallel()
+	if !secret.New("a").Equal(secret.New("a")) || secret.New("a").Equal(secret.New("b")) || !secret.New("").Equal(secret.String{}) {
+		t.Error("compared by something else")
 	}
 }
 

@@ -10,12 +10,19 @@ import (
 	"connectrpc.com/grpcreflect"
 )
 
+// maxDiagnostic bounds a request of health and reflection: a name, or two.
+const maxDiagnostic = 4 << 10
+
 // Diagnostics mounts gRPC health and server reflection for a service's Connect
 // services. They stand outside the access gate, having no option of ours: what
 // they tell, whether a service is up and how its methods look, anyone who
 // reaches the port may know. Health is NOT_SERVING until ready says otherwise.
 func Diagnostics(mux *http.ServeMux, ready func() bool, services ...string) {
-	own := connect.WithInterceptors(outcome{}) // so that their errors stay theirs
+	own := connect.WithHandlerOptions(
+		connect.WithReadMaxBytes(maxDiagnostic),
+		packing(maxDiagnostic),
+		connect.WithInterceptors(outcome{}), // so that their errors stay theirs
+	)
 	mux.Handle(grpchealth.NewHandler(&checker{ready: ready, services: services}, own))
 	reflector := grpcreflect.NewStaticReflector(services...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, own))

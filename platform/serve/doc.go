@@ -9,6 +9,5 @@
 // Who may call is decided on the headers, before a body is decoded. Panics and
 // all errors pass through reason.Final. What Connect refuses before its
 // interceptors run (an unknown path, a wrong content type, a body that cannot
-// be decoded) is answered by the middleware with a reason like all else; gRPC-Web
-// alone keeps Connect's own words there.
+// be decoded) is answered by the middleware with a reason like all else.
 package serve

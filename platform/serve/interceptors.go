@@ -52,6 +52,7 @@ func Interceptors(config Config) connect.HandlerOption {
 	}
 	return connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(config.MaxRequestBytes),
+		packing(config.MaxRequestBytes),
 		connect.WithRequestGate(gate(config)),
 		connect.WithInterceptors(
 			outcome{},

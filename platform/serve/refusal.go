@@ -26,7 +26,6 @@ func writeError(w http.ResponseWriter, r *http.Request, err *connect.Error) {
 }
 
 const (
-	grpcStatusTrailer = http.TrailerPrefix + "Grpc-Status"
 	// maxRefusal is as much of Connect's own error as is read.
 	maxRefusal = 16 << 10
 )
@@ -98,9 +97,17 @@ func (w *refusalWriter) release() error {
 	return err
 }
 
-// grpcStatus is the code in the trailers of a gRPC answer without a body.
+// grpcTrailer is a trailer of a gRPC answer without a body; gRPC-Web has it
+// among the headers.
+func (w *refusalWriter) grpcTrailer(name string) string {
+	if text := w.Header().Get(http.TrailerPrefix + name); text != "" {
+		return text
+	}
+	return w.Header().Get(name)
+}
+
 func (w *refusalWriter) grpcStatus() connect.Code {
-	code, err := strconv.ParseUint(w.Header().Get(grpcStatusTrailer), 10, 32)
+	code, err := strconv.ParseUint(w.grpcTrailer("Grpc-Status"), 10, 32)
 	if err != nil {
 		return 0
 	}
@@ -109,7 +116,7 @@ func (w *refusalWriter) grpcStatus() connect.Code {
 
 // finish answers what was held back.
 func (w *refusalWriter) finish() {
-	if !w.held {
+	if !w.held && (w.status != 0 || w.exchange.answered || w.grpcStatus() == 0) {
 		return
 	}
 	refused := w.refused()
@@ -119,7 +126,7 @@ func (w *refusalWriter) finish() {
 	}
 	err := w.exchange.fail(w.request.Context(), w.exchange.logger, refused)
 	for name := range w.Header() {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
+		if strings.HasPrefix(name, http.TrailerPrefix) || strings.HasPrefix(name, "Grpc-") {
 			w.Header().Del(name)
 		}
 	}
@@ -138,7 +145,7 @@ func (w *refusalWriter) finish() {
 // handler's own answer.
 func (w *refusalWriter) refused() *connect.Error {
 	if code := w.grpcStatus(); code > 0 {
-		return reason.Unreadable(code, w.Header().Get(http.TrailerPrefix+"Grpc-Message"))
+		return reason.Unreadable(code, w.grpcTrailer("Grpc-Message"))
 	}
 	if isJSON(w.Header().Get("Content-Type")) {
 		var refusal struct {

@@ -154,8 +154,8 @@ func TestEveryRefusalHasAReason(t *testing.T) {
 func TestARefusalOverGRPCHasAReasonToo(t *testing.T) {
 	t.Parallel()
 	addr, _ := refusing(t)
-	call := func(procedure string, request *musterv1.RegisterRequest) error {
-		client := connect.NewClient[musterv1.RegisterRequest, musterv1.RegisterResponse](plain(t, true), "http://"+addr+procedure, connect.WithGRPC())
+	call := func(protocol connect.ClientOption, procedure string, request *musterv1.RegisterRequest) error {
+		client := connect.NewClient[musterv1.RegisterRequest, musterv1.RegisterResponse](plain(t, true), "http://"+addr+procedure, protocol)
 		_, err := client.CallUnary(t.Context(), connect.NewRequest(request))
 		return err
 	}
@@ -168,10 +168,44 @@ func TestARefusalOverGRPCHasAReasonToo(t *testing.T) {
 		"too large":         {register, &musterv1.RegisterRequest{Password: strings.Repeat("x", 2<<20)}, musterv1.Reason_REASON_BODY_TOO_LARGE},
 		"a broken rule":     {register, &musterv1.RegisterRequest{}, musterv1.Reason_REASON_INVALID_ARGUMENT},
 	} {
-		err := call(test.procedure, test.request)
-		detail, _ := reason.DetailOf(err)
-		if reason.Of(err) != test.want || detail.GetRequestId() == "" {
-			t.Errorf("%s: got %v with %v", name, err, detail)
+		for protocol, option := range map[string]connect.ClientOption{"gRPC": connect.WithGRPC(), "gRPC-Web": connect.WithGRPCWeb()} {
+			err := call(option, test.procedure, test.request)
+			detail, _ := reason.DetailOf(err)
+			if reason.Of(err) != test.want || detail.GetRequestId() == "" {
+				t.Errorf("%s over %s: got %v with %v", name, protocol, err, detail)
+			}
+		}
+	}
+}
+
+// What breaks the protocol is the caller's fault, and is told without Connect's
+// own words.
+func TestABrokenFrameIsTheCallersFault(t *testing.T) {
+	t.Parallel()
+	addr, _ := refusing(t)
+	for name, body := range map[string]string{
+		"no frame":          "",
+		"half a prefix":     "x",
+		"half a frame":      "\x00\x00\x00\x00\x0d" + "canary",
+		"no protobuf":       "\x00\x00\x00\x00\x03\xff\xff\xff",
+		"packed by nothing": "\x01\x00\x00\x00\x03\xff\xff\xff",
+	} {
+		for _, contentType := range []string{"application/grpc", "application/grpc-web+proto"} {
+			request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+register, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", contentType)
+			response, err := plain(t, true).Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, response.Body) // trailers come after it
+			response.Body.Close()
+			said := func(name string) string { return response.Header.Get(name) + response.Trailer.Get(name) }
+			if said("Grpc-Status") != "3" || !strings.HasPrefix(said("Grpc-Message"), "The request cannot be read") {
+				t.Errorf("%s as %s: status %q, message %q", name, contentType, said("Grpc-Status"), said("Grpc-Message"))
+			}
 		}
 	}
 }

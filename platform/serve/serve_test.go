@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,7 +197,7 @@ func newHouse(t *testing.T, get func(context.Context) (*identityv1.Profile, erro
 	return h
 }
 
-func (h house) getMe(t *testing.T, presented secret.String, options ...connect.ClientOption) (*musterv1.User, error) {
+func (h house) getMe(t *testing.T, presented secret.String, options ...connect.ClientOption) (*connect.Response[musterv1.GetMeResponse], error) {
 	t.Helper()
 	client := musterv1connect.NewUserServiceClient(plain(t, true), h.gateway, options...)
 	request := connect.NewRequest(&musterv1.GetMeRequest{})
@@ -205,11 +206,7 @@ func (h house) getMe(t *testing.T, presented secret.String, options ...connect.C
 	if !presented.Empty() {
 		request.Header().Set("Authorization", "Bearer "+presented.Reveal())
 	}
-	answer, err := client.GetMe(t.Context(), request)
-	if err != nil {
-		return nil, err
-	}
-	return answer.Msg.GetUser(), nil
+	return client.GetMe(t.Context(), request)
 }
 
 func TestACallCarriesItsPersonAndItsIDThroughTheHouse(t *testing.T) {
@@ -223,17 +220,17 @@ func TestACallCarriesItsPersonAndItsIDThroughTheHouse(t *testing.T) {
 	for name, option := range map[string]connect.ClientOption{
 		"Connect": connect.WithClientOptions(), "JSON": connect.WithProtoJSON(), "gRPC": connect.WithGRPC(), "gRPC-Web": connect.WithGRPCWeb(),
 	} {
-		user, err := h.getMe(t, h.token(t, "u1"), option)
+		answer, err := h.getMe(t, h.token(t, "u1"), option)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if user.GetId() != "u1" {
+		if user := answer.Msg.GetUser(); user.GetId() != "u1" {
 			t.Errorf("%s: identity saw the person %q", name, user.GetId())
 		}
 		if caller := access.CallerFrom(seen); caller != "gateway" {
 			t.Errorf("identity saw the caller %q", caller)
 		}
-		if want := (telemetry.Request{ID: "request-1", ClientAddress: "127.0.0.1", UserAgent: "browser/1"}); telemetry.RequestFrom(seen) != want {
+		if want := (telemetry.Request{ID: answer.Header().Get("X-Request-Id"), ClientAddress: "127.0.0.1", UserAgent: "browser/1"}); telemetry.RequestFrom(seen) != want {
 			t.Errorf("identity saw %+v", telemetry.RequestFrom(seen))
 		}
 		if _, given := seen.Deadline(); !given {
@@ -257,11 +254,12 @@ func TestAReasonCrossesTheHouseUnderTheCallsID(t *testing.T) {
 	for name, option := range map[string]connect.ClientOption{"Connect": connect.WithProtoJSON(), "gRPC": connect.WithGRPC()} {
 		_, err := h.getMe(t, h.token(t, "u1"), option)
 		detail, _ := reason.DetailOf(err)
-		if reason.Of(err) != musterv1.Reason_REASON_OVERLOADED || detail.GetRequestId() != "request-1" || detail.GetRetryAfterMs() != 1200 {
+		if reason.Of(err) != musterv1.Reason_REASON_OVERLOADED || detail.GetRetryAfterMs() != 1200 {
 			t.Errorf("%s: got %v with %v", name, err, detail)
 		}
 		var sent *connect.Error
-		if !errors.As(err, &sent) || sent.Meta().Get("Retry-After") != "2" || len(sent.Meta().Values("X-Request-Id")) != 1 {
+		if !errors.As(err, &sent) || sent.Meta().Get("Retry-After") != "2" ||
+			!slices.Equal(sent.Meta().Values("X-Request-Id"), []string{detail.GetRequestId()}) {
 			t.Errorf("%s: headers %v", name, sent.Meta())
 		}
 	}
@@ -277,8 +275,9 @@ func TestAFaultInsideIsToldByItsIDAloneAndLoggedOnce(t *testing.T) {
 	if n := strings.Count(h.logs.String(), "canary"); n != 1 {
 		t.Errorf("the cause is logged %d times", n)
 	}
+	detail, _ := reason.DetailOf(err)
 	for line := range strings.Lines(h.logs.String()) {
-		if strings.Contains(line, "canary") && !(strings.Contains(line, `"request_id":"request-1"`) && strings.Contains(line, `"service":"identity"`) &&
+		if strings.Contains(line, "canary") && !(strings.Contains(line, `"request_id":"`+detail.GetRequestId()+`"`) && strings.Contains(line, `"service":"identity"`) &&
 			strings.Contains(line, `"user_id":"u1"`) && strings.Contains(line, `"level":"ERROR"`)) {
 			t.Errorf("the cause's line: %s", line)
 		}

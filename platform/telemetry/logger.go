@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/platform/secret"
 )
@@ -41,8 +42,9 @@ func sensitive(key string) bool {
 		func(part string) bool { return strings.Contains(key, part) })
 }
 
-// NewLogger makes a logger whose lines carry the service, request_id, trace_id
-// and user_id of their context.
+// NewLogger makes a logger whose lines carry the service, request_id,
+// client_request_id, trace_id and user_id of their context. A protobuf message
+// is written as JSON without the fields that its proto calls sensitive.
 func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
 	if format == Text {
@@ -54,6 +56,9 @@ func NewLogger(w io.Writer, level slog.Level, format Format) *slog.Logger {
 func redact(groups []string, attr slog.Attr) slog.Attr {
 	if sensitive(attr.Key) || slices.ContainsFunc(groups, sensitive) {
 		return slog.String(attr.Key, secret.Redacted)
+	}
+	if message, ok := attr.Value.Any().(proto.Message); ok {
+		return slog.Any(attr.Key, redacted(message))
 	}
 	return attr
 }
@@ -75,8 +80,12 @@ func (h *handler) Handle(ctx context.Context, record slog.Record) error {
 	if service, ok := ctx.Value(serviceKey{}).(string); ok && !h.named {
 		record.AddAttrs(slog.String("service", service))
 	}
-	if id := RequestFrom(ctx).ID; id != "" {
-		record.AddAttrs(slog.String("request_id", id))
+	request := RequestFrom(ctx)
+	if request.ID != "" {
+		record.AddAttrs(slog.String("request_id", request.ID))
+	}
+	if request.ClientID != "" {
+		record.AddAttrs(slog.String("client_request_id", request.ClientID))
 	}
 	if span := trace.SpanContextFromContext(ctx); span.HasTraceID() {
 		record.AddAttrs(slog.String("trace_id", span.TraceID().String()))

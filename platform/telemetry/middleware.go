@@ -44,20 +44,25 @@ type MiddlewareConfig struct {
 }
 
 // Middleware puts the Request, the service and a server span into the context
-// and answers with the request's id. A caller's id is taken over if it is a
-// UUID or 8 to 64 letters, digits, `_` and `-`. The trace goes on if a service
-// started it; a stranger's is linked to.
+// and answers with the request's id. A service's id and trace go on; a
+// stranger's trace is linked to, and its id is kept beside ours if it is a UUID
+// or 8 to 64 letters, digits, `_` and `-`.
 func Middleware(config MiddlewareConfig, next http.Handler) http.Handler {
 	tracer := config.Tracers.Tracer(tracerName)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		internal := config.Internal(r)
 		request := Request{
-			ID:            r.Header.Get(RequestIDHeader),
+			ID:            newID(),
 			ClientAddress: clientAddress(r, config.TrustedProxies),
 			UserAgent:     printable(r.UserAgent()),
 		}
-		if !plausibleID.MatchString(request.ID) {
-			request.ID = newID()
+		given := r.Header.Get(RequestIDHeader)
+		plausible := plausibleID.MatchString(given)
+		switch {
+		case plausible && internal:
+			request.ID = given
+		case plausible:
+			request.ClientID = given
 		}
 		options := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindServer)}
 		ctx := WithService(r.Context(), config.Service)

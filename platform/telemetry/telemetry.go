@@ -6,6 +6,8 @@ import "context"
 type Request struct {
 	// ID names it in logs, errors, events and the header X-Request-Id.
 	ID string
+	// ClientID is what the person's program calls it: logged here, and not passed on.
+	ClientID string
 	// ClientAddress is the person's IP address, as far as it can be known.
 	ClientAddress string
 	// UserAgent is the person's program: printable, at most 256 bytes.

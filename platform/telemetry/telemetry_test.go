@@ -13,8 +13,17 @@ import (
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/muster-id/muster/platform/telemetry"
+	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
 func TestALineSaysWhichCallItBelongsTo(t *testing.T) {
@@ -56,6 +65,73 @@ func TestSecretsAreNotWrittenWhateverTheirType(t *testing.T) {
 	}
 }
 
+func TestSensitiveFieldsOfMessagesAreNotWritten(t *testing.T) {
+	t.Parallel()
+	user := &musterv1.User{Id: "user-1", Username: "canary", Email: "canary", Roles: []string{"admin"}}
+	user.ProtoReflect().SetUnknown(protowire.AppendString(protowire.AppendTag(nil, 4711, protowire.BytesType), "canary"))
+	packed, err := anypb.New(&musterv1.LoginRequest{Login: "canary"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := dynamic(t)
+	inList := dynamicpb.NewMessage(file)
+	inList.Mutable(file.Fields().ByName("list")).List().Append(protoreflect.ValueOfMessage(user.ProtoReflect()))
+	inMap := dynamicpb.NewMessage(file)
+	inMap.Mutable(file.Fields().ByName("map")).Map().Set(protoreflect.ValueOfString("k").MapKey(), protoreflect.ValueOfMessage(user.ProtoReflect()))
+	for _, format := range []telemetry.Format{telemetry.JSON, telemetry.Text} {
+		var out bytes.Buffer
+		logger := telemetry.NewLogger(&out, slog.LevelInfo, format)
+		logger.With("with", user).Info("hello",
+			"request", &musterv1.LoginRequest{Login: "canary", Password: "canary"},
+			"nested", &musterv1.GetMeResponse{User: user},
+			"list", inList, "map", inMap,
+			"packed", packed, "nothing", (*musterv1.User)(nil),
+			slog.Group("group", "user", user))
+		if strings.Contains(out.String(), "canary") {
+			t.Errorf("%s: %s", format, out.String())
+		}
+		if n := strings.Count(out.String(), "user-1"); n != 5 {
+			t.Errorf("%s: what is not sensitive is there %d times: %s", format, n, out.String())
+		}
+	}
+	if user.GetUsername() != "canary" {
+		t.Error("the message itself was changed")
+	}
+}
+
+// dynamic is a message with users in a list and in a map.
+func dynamic(t *testing.T) protoreflect.MessageDescriptor {
+	t.Helper()
+	field := func(name string, number int32, of string) *descriptorpb.FieldDescriptorProto {
+		return &descriptorpb.FieldDescriptorProto{
+			Name: proto.String(name), Number: proto.Int32(number), TypeName: proto.String(of),
+			Label: descriptorpb.FieldDescriptorProto_LABEL_REPEATED.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_MESSAGE.Enum(),
+		}
+	}
+	key := &descriptorpb.FieldDescriptorProto{
+		Name: proto.String("key"), Number: proto.Int32(1),
+		Label: descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum(), Type: descriptorpb.FieldDescriptorProto_TYPE_STRING.Enum(),
+	}
+	value := field("value", 2, ".muster.v1.User")
+	value.Label = descriptorpb.FieldDescriptorProto_LABEL_OPTIONAL.Enum()
+	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
+		Name: proto.String("test.proto"), Package: proto.String("test"), Syntax: proto.String("proto3"),
+		Dependency: []string{"muster/v1/user.proto"},
+		MessageType: []*descriptorpb.DescriptorProto{{
+			Name:  proto.String("Users"),
+			Field: []*descriptorpb.FieldDescriptorProto{field("list", 1, ".muster.v1.User"), field("map", 2, ".test.Users.MapEntry")},
+			NestedType: []*descriptorpb.DescriptorProto{{
+				Name: proto.String("MapEntry"), Options: &descriptorpb.MessageOptions{MapEntry: proto.Bool(true)},
+				Field: []*descriptorpb.FieldDescriptorProto{key, value},
+			}},
+		}},
+	}, protoregistry.GlobalFiles)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Messages().Get(0)
+}
+
 func TestALogFormatThatDoesNotExistIsRefused(t *testing.T) {
 	t.Parallel()
 	var format telemetry.Format
@@ -81,9 +157,9 @@ func serve(t *testing.T, config telemetry.MiddlewareConfig, prepare func(*http.R
 	return telemetry.RequestFrom(seen), seen, recorder.Header()
 }
 
-func TestTheRequestIDOfACallerIsTakenIfItIsHarmless(t *testing.T) {
+func TestARequestIDIsTakenFromServicesAlone(t *testing.T) {
 	t.Parallel()
-	for given, taken := range map[string]bool{
+	for given, harmless := range map[string]bool{
 		"0192f0a1-0000-7000-8000-000000000000": true,
 		"abcDEF_12":                            true,
 		"":                                     false,
@@ -92,15 +168,24 @@ func TestTheRequestIDOfACallerIsTakenIfItIsHarmless(t *testing.T) {
 		"line\nbreak12345":                     false,
 		`"quoted-12345"`:                       false,
 	} {
-		request, _, header := serve(t, telemetry.MiddlewareConfig{}, func(r *http.Request) { r.Header[telemetry.RequestIDHeader] = []string{given} })
-		if (request.ID == given) != taken {
-			t.Errorf("%q became %q", given, request.ID)
-		}
-		if header.Get(telemetry.RequestIDHeader) != request.ID {
-			t.Errorf("the answer names %q, the handler saw %q", header.Get(telemetry.RequestIDHeader), request.ID)
-		}
-		if id, err := uuid.Parse(request.ID); !taken && (err != nil || id.Version() != 7) {
-			t.Errorf("%q is not a UUIDv7", request.ID)
+		for _, internal := range []bool{true, false} {
+			request, seen, header := serve(t, telemetry.MiddlewareConfig{Internal: func(*http.Request) bool { return internal }},
+				func(r *http.Request) { r.Header[telemetry.RequestIDHeader] = []string{given} })
+			taken := harmless && internal
+			if (request.ID == given) != taken {
+				t.Errorf("%q became %q, internal: %t", given, request.ID, internal)
+			}
+			if header.Get(telemetry.RequestIDHeader) != request.ID {
+				t.Errorf("the answer names %q, the handler saw %q", header.Get(telemetry.RequestIDHeader), request.ID)
+			}
+			if id, err := uuid.Parse(request.ID); !taken && (err != nil || id.Version() != 7) {
+				t.Errorf("%q is not a UUIDv7", request.ID)
+			}
+			var out bytes.Buffer
+			telemetry.NewLogger(&out, slog.LevelInfo, telemetry.JSON).InfoContext(seen, "hello")
+			if logged, ok := decode(t, out.Bytes())["client_request_id"]; ok != (harmless && !internal) || ok && logged != given {
+				t.Errorf("%q is logged as the client's %v, internal: %t", given, logged, internal)
+			}
 		}
 	}
 }

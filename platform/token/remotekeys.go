@@ -11,8 +11,11 @@ import (
 
 const (
 	fetchTimeout = 2 * time.Second
-	// refreshAfter is how long a retired key is taken at most.
+	// refreshAfter is how long a retired key is taken while the issuer answers.
 	refreshAfter = 10 * time.Minute
+	// trustFor is how long it is taken at most: nobody can say that a set is
+	// still good when the issuer has been silent for longer.
+	trustFor = time.Hour
 	// refetchAfter keeps forged key ids from becoming a load on the issuer.
 	refetchAfter = 5 * time.Second
 	// retryAfter is the same while there is no key at all.
@@ -21,8 +24,8 @@ const (
 
 // RemoteKeys reads the issuer's JWKS when it needs to and keeps it: a set that
 // is 10 minutes old is read anew while it goes on serving, a key id that is not
-// in it is looked for at most every 5 seconds, and when the issuer does not
-// answer the last good set stays.
+// in it is looked for at most every 5 seconds, and while the issuer does not
+// answer the last good set stays, but not for longer than an hour.
 type RemoteKeys struct {
 	fetch func(ctx context.Context) ([]byte, error)
 	now   func() time.Time
@@ -78,8 +81,11 @@ func (r *RemoteKeys) Keys(ctx context.Context, kid string) (PublicKey, error) {
 func (r *RemoteKeys) look(kid string) (key PublicKey, known, due bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	key, known = r.keys[kid]
 	now := r.now()
+	if now.Sub(r.fetched) >= trustFor {
+		r.keys = nil
+	}
+	key, known = r.keys[kid]
 	wait := refetchAfter
 	if r.keys == nil {
 		wait = retryAfter

@@ -49,6 +49,11 @@ type LoggedIn struct {
 // can be nobody's, or the password is wrong: each costs one hash of the same
 // work and is answered alike. That an account is deactivated is told only to
 // who knows its password.
+//
+// Where the costs of a hash were changed, an account keeps its former ones until
+// its person signs in. So long a wrong password costs a hash of each: never less
+// than an unknown name, but more, and who measures it learns that the account
+// exists and has been away since.
 func (a *App) Login(ctx context.Context, cmd Login) (LoggedIn, error) {
 	if cmd.After != nil {
 		if err := a.AwaitAccess(ctx, *cmd.After); err != nil {

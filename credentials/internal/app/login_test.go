@@ -97,6 +97,25 @@ func TestEveryWrongLoginCostsOneHashAndIsAnsweredAlike(t *testing.T) {
 	}
 }
 
+// While it has a verifier of former costs, an account costs both.
+func TestAWrongLoginToAnOutdatedAccountCostsNoLessThanAnUnknownOne(t *testing.T) {
+	t.Parallel()
+	w := newWorldWithCosts(t, password.Params{MemoryKiB: 16, Time: 1, Parallelism: 1})
+	ada := w.join(t, "ada")
+	verifier, err := password.NewPool(cheap, 1, 1).Hash(t.Context(), secret.New(rightPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ada.apply(t, &eventsv1.PasswordSet{UserId: ada.id.String(), Verifier: verifier.Reveal()})
+	before := w.passwords.Stats().Hashes
+	if _, err := w.Login(t.Context(), app.Login{Name: "ada", Password: secret.New("wrong password")}); !errors.Is(err, app.ErrWrongCredentials) {
+		t.Errorf("Login: %v, want ErrWrongCredentials", err)
+	}
+	if hashes := w.passwords.Stats().Hashes - before; hashes != 2 {
+		t.Errorf("%d hashes, want one of its costs and one of the present ones", hashes)
+	}
+}
+
 func TestThatAnAccountIsInactiveIsToldToWhoKnowsItsPassword(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -245,7 +245,7 @@ func (w *world) refused(t *testing.T, token secret.String, want error) {
 	if !errors.Is(err, want) {
 		t.Errorf("refresh: %v, want %v", err, want)
 	}
-	if tokens != (app.Tokens{}) {
+	if !tokens.Access.Empty() || !tokens.Refresh.Empty() {
 		t.Error("something was issued")
 	}
 }

@@ -1,8 +1,8 @@
 // Package signing keeps the keys that access tokens are signed with.
 //
-//	created ──▶ published ──activates_at──▶ signs ──retires_at──▶ published ──a token's life later──▶ gone
+//	made at the first start ──▶ sealed, in the database ──▶ opened at each start ──▶ signs, published as JWKS
 //
-// The state of a key follows from its times, so that all replicas agree on it
-// without a word. The private half is sealed under a key of the service's own
-// and is in clear only in the memory of a process that signs.
+// There is one key so far: nothing makes a second, and a process knows the keys
+// that it has started with. The private half is sealed under a key of the
+// service's own and is in clear only in the memory of a process that signs.
 package signing

@@ -30,14 +30,15 @@ type Key struct {
 	Public ed25519.PublicKey
 	// SealedPrivate is the private half's seed, sealed.
 	SealedPrivate []byte
-	// CreatedAt, ActivatesAt: published from the first, signs from the second.
-	CreatedAt, ActivatesAt time.Time
-	// RetiresAt is when it stops to sign; zero without an end.
-	RetiresAt time.Time
+	// CreatedAt is when it was made.
+	CreatedAt time.Time
 }
 
 // Sealer seals private keys with AES-256-GCM.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	// aead is a function, so that no print of the struct shows the key in it.
+	aead func() cipher.AEAD
+}
 
 // NewSealer takes a key of 32 bytes.
 func NewSealer(key secret.Bytes) (Sealer, error) {
@@ -50,10 +51,10 @@ func NewSealer(key secret.Bytes) (Sealer, error) {
 	if err != nil {
 		return Sealer{}, fmt.Errorf("seal signing keys: %w", err)
 	}
-	return Sealer{aead}, nil
+	return Sealer{func() cipher.AEAD { return aead }}, nil
 }
 
-// Generate makes a key that signs from now on.
+// Generate makes a key.
 func (s Sealer) Generate(now time.Time) (Key, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -63,14 +64,14 @@ func (s Sealer) Generate(now time.Time) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("generate signing key: %w", err)
 	}
-	key := Key{ID: id.String(), Public: public, CreatedAt: now, ActivatesAt: now}
-	key.SealedPrivate = s.aead.Seal(nil, nil, private.Seed(), place(key.ID))
+	key := Key{ID: id.String(), Public: public, CreatedAt: now}
+	key.SealedPrivate = s.aead().Seal(nil, nil, private.Seed(), place(key.ID))
 	return key, nil
 }
 
 // open gives the private half, or ErrSealed.
 func (s Sealer) open(key Key) (ed25519.PrivateKey, error) {
-	seed, err := s.aead.Open(nil, nil, key.SealedPrivate, place(key.ID))
+	seed, err := s.aead().Open(nil, nil, key.SealedPrivate, place(key.ID))
 	if err != nil || len(seed) != ed25519.SeedSize {
 		return nil, fmt.Errorf("%w: %s", ErrSealed, key.ID)
 	}

@@ -10,14 +10,14 @@ import (
 	"github.com/muster-id/muster/platform/token"
 )
 
-// ErrNoKey means that no key signs at this time.
-var ErrNoKey = errors.New("no signing key is active")
+// ErrNoKey means that there is no key to sign with.
+var ErrNoKey = errors.New("there is no signing key")
 
 // Config of a Ring.
 type Config struct {
 	// Issuer and Audience of tokens.
 	Issuer, Audience string
-	// TokenLifetime is how long a token lives, and a retired key stays published.
+	// TokenLifetime is how long a token lives.
 	TokenLifetime time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -26,15 +26,14 @@ type Config struct {
 // Ring signs access tokens and tells the keys that they are verified with.
 type Ring struct {
 	config Config
-	keys   []ringKey
+	// sign signs with the newest key. A function, so that no print of the struct
+	// shows the key in it.
+	sign   func(token.Claims) (secret.String, error)
+	public []token.PublicKey
 }
 
-type ringKey struct {
-	Key
-	signer *token.Signer
-}
-
-// NewRing opens the keys that a process has loaded.
+// NewRing opens the keys that a process has loaded, the oldest first; the newest
+// signs. Errors: ErrSealed, ErrNoKey.
 func NewRing(config Config, sealer Sealer, keys []Key) (*Ring, error) {
 	ring := &Ring{config: config}
 	for _, key := range keys {
@@ -42,45 +41,30 @@ func NewRing(config Config, sealer Sealer, keys []Key) (*Ring, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open signing keys: %w", err)
 		}
-		signer := token.NewSigner(token.SignerConfig{Issuer: config.Issuer, Audience: config.Audience, KeyID: key.ID, Key: private})
-		ring.keys = append(ring.keys, ringKey{key, signer})
+		ring.sign = token.NewSigner(token.SignerConfig{Issuer: config.Issuer, Audience: config.Audience, KeyID: key.ID, Key: private}).Sign
+		ring.public = append(ring.public, token.PublicKey{ID: key.ID, Key: key.Public})
+	}
+	if ring.sign == nil {
+		return nil, fmt.Errorf("open signing keys: %w", ErrNoKey)
 	}
 	return ring, nil
 }
 
-// Sign makes an access token that expires after the token lifetime, with the
-// key that became active last.
+// Sign makes an access token that expires after the token lifetime.
 func (r *Ring) Sign(claims token.Claims) (signed secret.String, expiresAt time.Time, err error) {
-	now := r.config.Now()
-	var newest *ringKey
-	for i, key := range r.keys {
-		active := !key.ActivatesAt.After(now) && (key.RetiresAt.IsZero() || now.Before(key.RetiresAt))
-		if active && (newest == nil || key.ActivatesAt.After(newest.ActivatesAt)) {
-			newest = &r.keys[i]
-		}
-	}
-	if newest == nil {
-		return secret.String{}, time.Time{}, ErrNoKey
-	}
 	// A JWT counts whole seconds.
-	claims.IssuedAt = now.Truncate(time.Second)
+	claims.IssuedAt = r.config.Now().Truncate(time.Second)
 	claims.ExpiresAt = claims.IssuedAt.Add(r.config.TokenLifetime)
-	signed, err = newest.signer.Sign(claims)
+	signed, err = r.sign(claims)
 	if err != nil {
 		return secret.String{}, time.Time{}, fmt.Errorf("sign access token: %w", err)
 	}
 	return signed, claims.ExpiresAt, nil
 }
 
-// JWKS tells the published keys as a JSON Web Key Set (RFC 7517).
+// JWKS tells the public keys as a JSON Web Key Set (RFC 7517).
 func (r *Ring) JWKS() ([]byte, error) {
-	var public []token.PublicKey
-	for _, key := range r.keys {
-		if r.published(key) {
-			public = append(public, token.PublicKey{ID: key.ID, Key: key.Public})
-		}
-	}
-	jwks, err := token.JWKS(public...)
+	jwks, err := token.JWKS(r.public...)
 	if err != nil {
 		return nil, fmt.Errorf("write signing keys: %w", err)
 	}
@@ -89,16 +73,12 @@ func (r *Ring) JWKS() ([]byte, error) {
 
 var _ token.KeySource = (*Ring)(nil)
 
-// Keys finds a published key, for the service's own check of access tokens.
+// Keys finds a public key, for the service's own check of access tokens.
 func (r *Ring) Keys(_ context.Context, kid string) (token.PublicKey, error) {
-	for _, key := range r.keys {
-		if key.ID == kid && r.published(key) {
-			return token.PublicKey{ID: key.ID, Key: key.Public}, nil
+	for _, key := range r.public {
+		if key.ID == kid {
+			return key, nil
 		}
 	}
 	return token.PublicKey{}, token.ErrUnknownKey
-}
-
-func (r *Ring) published(key ringKey) bool {
-	return key.RetiresAt.IsZero() || r.config.Now().Before(key.RetiresAt.Add(r.config.TokenLifetime))
 }

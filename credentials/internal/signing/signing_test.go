@@ -2,7 +2,11 @@ package signing
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -90,41 +94,25 @@ func TestASealedKeyShowsNothingAndOpensInItsPlaceAlone(t *testing.T) {
 	}
 }
 
-func TestTheKeyThatBecameActiveLastSigns(t *testing.T) {
+func TestTheNewestKeySignsAndAllArePublished(t *testing.T) {
 	t.Parallel()
 	sealer := newSealer(t, keyEncryptionKey)
-	former, next := generate(t, sealer), generate(t, sealer)
-	next.ActivatesAt = start.Add(time.Hour)
-	former.RetiresAt = start.Add(2 * time.Hour)
+	former, newest := generate(t, sealer), generate(t, sealer)
 	now := start
-	ring := newRing(t, sealer, &now, former, next)
-	for _, step := range []struct {
-		at        time.Duration
-		signs     string
-		published []string
-	}{
-		{0, former.ID, []string{former.ID, next.ID}}, // the next is published before it signs
-		{time.Hour, next.ID, []string{former.ID, next.ID}},
-		{2*time.Hour + 14*time.Minute, next.ID, []string{former.ID, next.ID}}, // its last token is still good
-		{2*time.Hour + 15*time.Minute, next.ID, []string{next.ID}},
-	} {
-		now = start.Add(step.at)
-		only := newRing(t, sealer, &now, map[string]Key{former.ID: former, next.ID: next}[step.signs])
-		if err := verify(t, only, sign(t, ring)); err != nil {
-			t.Errorf("after %s: not signed by the expected key: %v", step.at, err)
-		}
-		jwks, err := ring.JWKS()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, id := range []string{former.ID, next.ID} {
-			want := id == step.published[0] || id == step.published[len(step.published)-1]
-			if got := bytes.Contains(jwks, []byte(id)); got != want {
-				t.Errorf("after %s: key published: %v, want %v", step.at, got, want)
-			}
-			if _, err := ring.Keys(t.Context(), id); (err == nil) != want {
-				t.Errorf("after %s: Keys: %v, want published %v", step.at, err, want)
-			}
+	ring := newRing(t, sealer, &now, former, newest)
+	if err := verify(t, newRing(t, sealer, &now, newest), sign(t, ring)); err != nil {
+		t.Errorf("not signed by the newest key: %v", err)
+	}
+	if err := verify(t, ring, sign(t, newRing(t, sealer, &now, former))); err != nil {
+		t.Errorf("a token of the former key: %v", err)
+	}
+	jwks, err := ring.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []Key{former, newest} {
+		if !bytes.Contains(jwks, []byte(key.ID)) {
+			t.Errorf("key %s is not published", key.ID)
 		}
 	}
 }
@@ -151,13 +139,35 @@ func TestATokenIsGoodForItsLifetime(t *testing.T) {
 	}
 }
 
-func TestWithoutAnActiveKeyNothingIsSigned(t *testing.T) {
+func TestWithoutAKeyNoProcessStarts(t *testing.T) {
+	t.Parallel()
+	if _, err := NewRing(Config{}, newSealer(t, keyEncryptionKey), nil); !errors.Is(err, ErrNoKey) {
+		t.Errorf("NewRing: %v, want ErrNoKey", err)
+	}
+}
+
+func TestKeysDoNotShowInAPrint(t *testing.T) {
 	t.Parallel()
 	sealer := newSealer(t, keyEncryptionKey)
 	key := generate(t, sealer)
-	key.RetiresAt = start.Add(time.Hour)
-	now := start.Add(time.Hour)
-	if _, _, err := newRing(t, sealer, &now, key).Sign(claims); !errors.Is(err, ErrNoKey) {
-		t.Errorf("Sign: %v, want ErrNoKey", err)
+	private, err := sealer.open(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := start
+	ring := newRing(t, sealer, &now, key)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
+		shown := fmt.Sprintf(verb, struct {
+			sealer Sealer
+			ring   Ring
+		}{sealer, *ring})
+		for _, canary := range []string{
+			strings.Trim(fmt.Sprint(private.Seed()), "[]"), hex.EncodeToString(private.Seed()),
+			fmt.Sprint(binary.BigEndian.Uint32([]byte(keyEncryptionKey))), fmt.Sprint(binary.LittleEndian.Uint32([]byte(keyEncryptionKey))),
+		} {
+			if strings.Contains(shown, canary) {
+				t.Errorf("%s shows a key: %s", verb, shown)
+			}
+		}
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -22,7 +21,7 @@ var (
 // a key each.
 const signingKeysLock = 0x7369676e // "sign"
 
-// SigningKeys reads all keys. Where there are none it stores the one that
+// SigningKeys reads all keys, the oldest first. Where there are none it stores the one that
 // generate makes: the first start.
 func (s *Store) SigningKeys(ctx context.Context, generate func() (signing.Key, error)) ([]signing.Key, error) {
 	var keys []signing.Key
@@ -42,7 +41,7 @@ func (s *Store) SigningKeys(ctx context.Context, generate func() (signing.Key, e
 			return err
 		}
 		keys = []signing.Key{key}
-		_, err = tx.Exec(ctx, addSigningKey, key.ID, signing.Algorithm, []byte(key.Public), key.SealedPrivate, key.CreatedAt, key.ActivatesAt)
+		_, err = tx.Exec(ctx, addSigningKey, key.ID, signing.Algorithm, []byte(key.Public), key.SealedPrivate, key.CreatedAt)
 		return err
 	})
 	if err != nil {
@@ -53,10 +52,6 @@ func (s *Store) SigningKeys(ctx context.Context, generate func() (signing.Key, e
 
 func scanSigningKey(row pgx.CollectableRow) (signing.Key, error) {
 	var key signing.Key
-	var retiresAt *time.Time
-	err := row.Scan(&key.ID, &key.Public, &key.SealedPrivate, &key.CreatedAt, &key.ActivatesAt, &retiresAt)
-	if retiresAt != nil {
-		key.RetiresAt = *retiresAt
-	}
+	err := row.Scan(&key.ID, &key.Public, &key.SealedPrivate, &key.CreatedAt)
 	return key, err
 }

@@ -75,6 +75,19 @@ CREATE TABLE log.epochs (
     CONSTRAINT epochs_epoch_is_positive CHECK (epoch > 0)
 );
 
+-- Since when transaction ids are given out once each. A crash loses ids that
+-- were given out and not on disk, and gives them out again. UNLOGGED is the
+-- point: PostgreSQL empties such a table in crash recovery, on promotion and in
+-- base backups, and keeps it over an orderly restart. Whoever finds it empty
+-- begins the next lifetime.
+CREATE UNLOGGED TABLE log.lifetime (
+    only_row boolean     NOT NULL DEFAULT true,
+    id       uuid        NOT NULL,
+    began_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT lifetime_is_one PRIMARY KEY (only_row),
+    CONSTRAINT lifetime_row_is_true CHECK (only_row)
+);
+
 -- How far each leading reader has come. The fence counts leaders: one that was
 -- superseded cannot save.
 CREATE TABLE log.forwarder_checkpoint (
@@ -85,9 +98,9 @@ CREATE TABLE log.forwarder_checkpoint (
     CONSTRAINT forwarder_checkpoint_reader_is_unique PRIMARY KEY (reader)
 );
 
-GRANT SELECT, INSERT ON log.events, log.epochs TO muster_runtime;
+GRANT SELECT, INSERT ON log.events, log.epochs, log.lifetime TO muster_runtime;
 GRANT SELECT, INSERT, UPDATE ON log.forwarder_checkpoint TO muster_runtime;
 GRANT SELECT, INSERT, UPDATE, DELETE ON log.commands, log.reservations TO muster_runtime;
 
 -- +goose Down
-DROP TABLE log.forwarder_checkpoint, log.epochs, log.reservations, log.commands, log.events;
+DROP TABLE log.forwarder_checkpoint, log.lifetime, log.epochs, log.reservations, log.commands, log.events;

@@ -1,3 +1,3 @@
--- A new snapshot, and the last offset that it sees.
-SELECT pg_is_in_recovery(), pg_current_snapshot()::text,
+-- A new snapshot, the lifetime that it belongs to, and the last offset that it sees.
+SELECT pg_current_snapshot()::text, (SELECT id FROM log.lifetime),
        coalesce((SELECT "offset" FROM log.events ORDER BY "offset" DESC LIMIT 1), 0)

@@ -1,8 +1,8 @@
--- A new snapshot, and what became visible between the old one ($1) and it:
--- transactions that had not begun at the old one, and those that were under
--- way. Never "all since the oldest that was under way": one forgotten
--- transaction would make every tick scan everything since. Rows up to $2 are of
--- former epochs; their transaction ids mean nothing.
+-- A new snapshot, the lifetime that it belongs to, and what became visible
+-- between the old snapshot ($1) and it: transactions that had not begun at the
+-- old one, and those that were under way. Never "all since the oldest that was
+-- under way": one forgotten transaction would make every tick scan everything
+-- since. Rows up to $2 are of former epochs; their transaction ids mean nothing.
 WITH tick AS MATERIALIZED (
     SELECT pg_current_snapshot() AS new
 ), candidates AS (
@@ -19,6 +19,6 @@ WITH tick AS MATERIALIZED (
       AND pg_visible_in_snapshot(transaction_id, (SELECT new FROM tick))
       AND "offset" > $2
 )
-SELECT pg_is_in_recovery(), (SELECT new::text FROM tick),
+SELECT (SELECT new::text FROM tick), (SELECT id FROM log.lifetime),
        count(*), coalesce(min("offset"), 0), coalesce(max("offset"), 0)
 FROM candidates

@@ -27,7 +27,8 @@ CREATE TABLE read.applied (
     CONSTRAINT applied_version_not_negative CHECK (version >= 0)
 ) WITH (fillfactor = 80);
 
--- Where the tail of the log stands. Every event before the cursor is applied.
+-- Where the tail of the log stands. Every event before the cursor is applied, as
+-- far as the log still takes the cursor: it refuses one from before a crash.
 CREATE TABLE read.cursors (
     projection text   NOT NULL,
     generation bigint NOT NULL,

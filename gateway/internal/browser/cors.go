@@ -27,9 +27,9 @@ func SelfFrom(ctx context.Context) Origin {
 	return self
 }
 
-// Handler answers preflights, and lets pages of the allow-list read answers and
-// send the cookie. Other origins get an answer without the headers, which
-// their browser then keeps from them.
+// Handler answers preflights, and lets pages of the allow-list read answers and,
+// when they are of our own site, send the cookie (SameSite=Strict). Other origins
+// get an answer without the headers, which their browser then keeps from them.
 func (p *Policy) Handler(next http.Handler) http.Handler {
 	return p.cors().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), selfKey{}, p.self(r))))

@@ -10,18 +10,13 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Options replaces Connect's JSON codecs and its gzip by ours. A request that
-// unpacks to more than maxBytes is given up as soon as it does.
-func Options(maxBytes int) connect.HandlerOption {
+// Options replaces Connect's JSON codecs by ours.
+func Options() connect.HandlerOption {
 	return connect.WithHandlerOptions(
 		connect.WithCodec(strictJSON{name: "json"}),
 		// Connect holds the type with a charset for a codec of its own: leaving
 		// it out would leave a lenient door open.
 		connect.WithCodec(strictJSON{name: "json; charset=utf-8"}),
-		connect.WithCompression("gzip",
-			func() connect.Decompressor { return &boundedGzip{limit: maxBytes} },
-			newGzipWriter,
-		),
 	)
 }
 

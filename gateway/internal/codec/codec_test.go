@@ -1,10 +1,6 @@
 package codec
 
 import (
-	"bytes"
-	"compress/gzip"
-	"errors"
-	"io"
 	"strings"
 	"testing"
 
@@ -84,38 +80,6 @@ func TestAnswersShowZeroValues(t *testing.T) {
 	}
 	if want := `{"userId":"1","signInReady":false,"consistencyToken":""}`; string(got) != want {
 		t.Fatalf("got %s, want %s", got, want)
-	}
-}
-
-func TestUnpackingStopsAtTheLimit(t *testing.T) {
-	t.Parallel()
-	const limit = 1000
-	for _, c := range []struct {
-		size int
-		fits bool
-	}{{0, true}, {limit - 1, true}, {limit, true}, {limit + 1, false}, {1 << 24, false}} {
-		var packed bytes.Buffer
-		w := gzip.NewWriter(&packed)
-		if _, err := w.Write(make([]byte, c.size)); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		r := &boundedGzip{limit: limit}
-		if err := r.Reset(&packed); err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(r)
-		if c.fits {
-			if err != nil || len(got) != c.size {
-				t.Errorf("%d bytes: read %d, %v", c.size, len(got), err)
-			}
-			continue
-		}
-		if !errors.Is(err, errTooLarge) || len(got) > limit+1 {
-			t.Errorf("%d bytes: unpacked %d of them, %v; want %v", c.size, len(got), err, errTooLarge)
-		}
 	}
 }
 

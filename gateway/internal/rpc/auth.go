@@ -83,9 +83,8 @@ func (a *Auth) Login(ctx context.Context, request *connect.Request[musterv1.Logi
 	inCookie := request.Msg.GetRefreshDelivery() == musterv1.RefreshDelivery_REFRESH_DELIVERY_COOKIE &&
 		request.Peer().Protocol != connect.ProtocolGRPC // a gRPC program keeps no cookies
 	self := browser.SelfFrom(ctx)
-	// Nobody else's page may plant a cookie; a program, which has no origin, may ask.
-	if inCookie && request.Header().Get("Origin") != "" {
-		if err := a.Browser.Check(request.Header(), self); err != nil {
+	if inCookie {
+		if err := a.mayChangeCookie(request.Header(), self); err != nil {
 			return nil, err
 		}
 	}
@@ -123,6 +122,9 @@ func (a *Auth) RefreshToken(ctx context.Context, request *connect.Request[muster
 	}
 	refreshed, err := call(ctx, a.Timeout, a.Credentials.Refresh, &credentialsv1.RefreshRequest{RefreshToken: presented.Reveal()})
 	if err != nil {
+		if fromCookie && isSpent(err) {
+			clearCookie(ctx, self)
+		}
 		return nil, err
 	}
 	tokens := refreshed.GetTokens()
@@ -140,15 +142,13 @@ func (a *Auth) RefreshToken(ctx context.Context, request *connect.Request[muster
 }
 
 // Logout ends a session. The browser forgets its cookie whatever comes of it,
-// but not on the word of a page that may not use the cookie.
+// but not on the word of a page that may not change the cookie: that one ends
+// the session whose token it has, and no more.
 func (a *Auth) Logout(ctx context.Context, request *connect.Request[musterv1.LogoutRequest]) (*connect.Response[musterv1.LogoutResponse], error) {
 	self := browser.SelfFrom(ctx)
 	presented, _, err := a.presented(request.Header(), request.Msg.GetRefreshToken(), self)
-	if reason.Of(err) == musterv1.Reason_REASON_ORIGIN_NOT_ALLOWED {
-		return nil, err
-	}
-	if info, ok := connect.CallInfoForHandlerContext(ctx); ok { // these headers go out with an error too
-		browser.ClearRefreshCookie(info.ResponseHeader(), self)
+	if reason.Of(err) != musterv1.Reason_REASON_ORIGIN_NOT_ALLOWED && a.mayChangeCookie(request.Header(), self) == nil {
+		clearCookie(ctx, self)
 	}
 	if err != nil {
 		return nil, err
@@ -232,6 +232,33 @@ func (a *Auth) presented(header http.Header, inBody string, self browser.Origin)
 		return secret.String{}, false, err
 	}
 	return token, true, nil
+}
+
+// mayChangeCookie is nil when a page may plant or clear the cookie; a program,
+// which has no origin, may.
+func (a *Auth) mayChangeCookie(header http.Header, self browser.Origin) error {
+	if header.Get("Origin") == "" {
+		return nil
+	}
+	return a.Browser.Check(header, self)
+}
+
+// isSpent tells of a refusal after which a refresh token is good for nothing.
+func isSpent(err error) bool {
+	switch reason.Of(err) {
+	case musterv1.Reason_REASON_SESSION_REVOKED, musterv1.Reason_REASON_REFRESH_TOKEN_REUSED,
+		musterv1.Reason_REASON_TOKEN_EXPIRED, musterv1.Reason_REASON_TOKEN_INVALID, musterv1.Reason_REASON_ACCOUNT_INACTIVE:
+		return true
+	default:
+		return false
+	}
+}
+
+// clearCookie makes the browser forget the cookie, with an error too.
+func clearCookie(ctx context.Context, self browser.Origin) {
+	if info, ok := connect.CallInfoForHandlerContext(ctx); ok {
+		browser.ClearRefreshCookie(info.ResponseHeader(), self)
+	}
 }
 
 func setCookie(header http.Header, self browser.Origin, tokens *credentialsv1.Tokens) {

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -18,39 +19,59 @@ const (
 	keysStale = time.Hour
 	// keysTimeout bounds how long a visitor waits for them.
 	keysTimeout = 5 * time.Second
+	// keysRetry is how long credentials is left alone after it has not answered.
+	keysRetry = time.Second
 )
 
 // KeySet serves the public keys of access tokens as a JSON Web Key Set
-// (RFC 7517), readable from any page. It is safe for concurrent use.
+// (RFC 7517), readable from any page. Visitors wait for credentials only when
+// there is nothing to answer with. It is safe for concurrent use.
 type KeySet struct {
 	fetch func(context.Context) ([]byte, error)
 	now   func() time.Time
 
-	asking sync.Mutex // so that many visitors ask once
+	asking chan struct{} // holds one while somebody asks for all who wait
+	old    chan struct{} // tells Run that a visitor got an old set
 
 	mu      sync.Mutex
 	jwks    []byte
 	fetched time.Time
+	failed  time.Time // when credentials last did not answer
+	failure error
 }
 
 var _ http.Handler = (*KeySet)(nil)
 
 // NewKeySet takes the way to credentials.
 func NewKeySet(fetch func(context.Context) ([]byte, error), now func() time.Time) *KeySet {
-	return &KeySet{fetch: fetch, now: now}
+	return &KeySet{fetch: fetch, now: now, asking: make(chan struct{}, 1), old: make(chan struct{}, 1)}
+}
+
+// Run reads the set anew when visitors find it old, until ctx ends.
+func (k *KeySet) Run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.old:
+			_, _ = k.ask(ctx) // the failure is kept for those who wait
+		}
+	}
 }
 
 // Fetch asks credentials now; the gateway's own verifier does when it meets a
 // key that it does not know.
 func (k *KeySet) Fetch(ctx context.Context) ([]byte, error) {
 	jwks, err := k.fetch(ctx)
-	if err != nil {
-		return nil, err
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.jwks, k.fetched = jwks, k.now()
-	return jwks, nil
+	switch {
+	case err == nil:
+		k.jwks, k.fetched, k.failure = jwks, k.now(), nil
+	case !errors.Is(ctx.Err(), context.Canceled): // a visitor who has left says nothing of credentials
+		k.failed, k.failure = k.now(), err
+	}
+	return jwks, err
 }
 
 // ServeHTTP answers the key set, or 503 when credentials has not answered for
@@ -68,27 +89,54 @@ func (k *KeySet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(jwks) // fails when the client has gone
 }
 
+// current is the set to answer with: the one that is here, unless it is too old.
 func (k *KeySet) current(ctx context.Context) ([]byte, error) {
-	if jwks, age := k.kept(); jwks != nil && age < keysFresh {
+	jwks, age := k.kept()
+	switch {
+	case jwks != nil && age < keysFresh:
+		return jwks, nil
+	case jwks != nil && age < keysStale:
+		select {
+		case k.old <- struct{}{}:
+		default: // Run knows
+		}
 		return jwks, nil
 	}
-	k.asking.Lock()
-	defer k.asking.Unlock()
-	kept, age := k.kept()
-	if kept != nil && age < keysFresh {
-		return kept, nil // somebody else has asked meanwhile
+	return k.ask(ctx)
+}
+
+// ask fetches the set, once for all who come meanwhile, and not again shortly
+// after a failure.
+func (k *KeySet) ask(ctx context.Context) ([]byte, error) {
+	select {
+	case k.asking <- struct{}{}:
+		defer func() { <-k.asking }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keysTimeout)
+	if jwks, age := k.kept(); jwks != nil && age < keysFresh {
+		return jwks, nil // somebody else has asked meanwhile
+	}
+	if err := k.away(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-	jwks, err := k.Fetch(ctx)
-	if err != nil && kept != nil && age < keysStale {
-		return kept, nil
-	}
-	return jwks, err
+	return k.Fetch(ctx)
 }
 
 func (k *KeySet) kept() ([]byte, time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.jwks, k.now().Sub(k.fetched)
+}
+
+// away is the last failure, while it counts.
+func (k *KeySet) away() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.now().Sub(k.failed) >= keysRetry {
+		return nil
+	}
+	return k.failure
 }

@@ -3,7 +3,9 @@ package app_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +57,7 @@ func newBench(t *testing.T) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ring, err := keyring.Open(ctx, pool, kek)
+	ring, err := keyring.Open(ctx, pool, kek, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,4 +176,17 @@ func (i interrupted) Append(ctx context.Context, a eventstore.Append) (eventstor
 		return eventstore.Appended{}, err
 	}
 	return i.Log.Append(ctx, a)
+}
+
+// overtaken is a log that a double reaches right after the first look for it.
+type overtaken struct {
+	app.Log
+	once *sync.Once
+	by   func() error
+}
+
+func (o overtaken) FindCommand(ctx context.Context, command eventstore.Command) (eventstore.Position, bool, error) {
+	position, found, err := o.Log.FindCommand(ctx, command)
+	o.once.Do(func() { err = errors.Join(err, o.by()) })
+	return position, found, err
 }

@@ -43,11 +43,14 @@ func (h *ChangePasswordHandler) Handle(ctx context.Context, c ChangePassword) (e
 	// Looked up before the present password is checked: of a repeated command it
 	// has changed since, by the command itself.
 	command := h.once.command(user.Stream(c.UserID), "ChangePassword", c.Request.IdempotencyKey)
-	position, err := h.once.once(ctx, command, func() (eventstore.Appended, error) { return h.change(ctx, c, command) })
+	done, err := h.once.once(ctx, command, func() (eventstore.Appended, error) { return h.change(ctx, c, command) })
+	if err == nil {
+		err = samePassword(ctx, h.users, h.passwords, done, c.New)
+	}
 	if err != nil {
 		return eventstore.Position{}, fmt.Errorf("change password: %w", notFound(err))
 	}
-	return position, nil
+	return done.Position, nil
 }
 
 func (h *ChangePasswordHandler) change(ctx context.Context, c ChangePassword, command *eventstore.Command) (eventstore.Appended, error) {

@@ -101,6 +101,62 @@ func TestRepeatedPasswordChangeSucceedsThoughThePresentOneHasChanged(t *testing.
 	}
 }
 
+func TestRepeatedPasswordChangeToAnotherPasswordIsAnotherCommand(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	registered := b.register(t, ada())
+	command := change(registered.UserID, "canary-password-1", "canary-password-2")
+	command.Request.IdempotencyKey = "0123456789abcdef"
+	first, err := b.Commands.ChangePassword.Handle(t.Context(), command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := change(registered.UserID, "canary-password-2", "canary-password-3")
+	if _, err := b.Commands.ChangePassword.Handle(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	other.Request.IdempotencyKey = command.Request.IdempotencyKey
+	_, err = b.Commands.ChangePassword.Handle(t.Context(), other) // the present password, but not what that command set
+	expect(t, err, eventstore.ErrCommandReused)
+	if position, err := b.Commands.ChangePassword.Handle(t.Context(), command); err != nil || position != first {
+		t.Errorf("got %+v, %v, want %+v", position, err, first)
+	}
+}
+
+func TestPasswordChangeThatItsDoubleOvertookIsComparedWithIt(t *testing.T) {
+	t.Parallel()
+	for when, race := range map[string]func(app.Log, func() error) app.Log{
+		"before it loads": func(log app.Log, double func() error) app.Log {
+			return overtaken{Log: log, once: &sync.Once{}, by: double}
+		},
+		"before it appends": func(log app.Log, double func() error) app.Log { return interrupted{Log: log, before: double} },
+	} {
+		for chosen, want := range map[string]error{"canary-password-2": nil, "canary-password-3": eventstore.ErrCommandReused} {
+			t.Run(when+" "+chosen, func(t *testing.T) {
+				t.Parallel()
+				b := newBench(t)
+				registered := b.register(t, ada())
+				command := func(chosen string) app.ChangePassword {
+					c := change(registered.UserID, "canary-password-1", chosen)
+					c.Request.IdempotencyKey = "0123456789abcdef"
+					return c
+				}
+				slow := b.with(func(c *app.Config) {
+					c.Log = race(b.log, func() error {
+						_, err := b.Commands.ChangePassword.Handle(t.Context(), command("canary-password-2"))
+						return err
+					})
+				})
+				_, err := slow.Commands.ChangePassword.Handle(t.Context(), command(chosen))
+				expect(t, err, want)
+				if !b.opensWith(t, registered.UserID, "canary-password-2") {
+					t.Error("the slower one has set its password")
+				}
+			})
+		}
+	}
+}
+
 func TestSamePasswordChangeAtOnceHappensOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/identity/internal/user"
+	"github.com/muster-id/muster/platform/secret"
 )
 
 // anonymous is the caller of a command without a signed-in person.
@@ -31,26 +33,53 @@ func (i idempotency) command(caller, method, key string, fields ...string) *even
 }
 
 // once answers a command that was executed before from where it then led to,
-// and executes any other.
-func (i idempotency) once(ctx context.Context, command *eventstore.Command, do func() (eventstore.Appended, error)) (eventstore.Position, error) {
+// and executes any other. One with a password has to be given to samePassword
+// afterwards.
+func (i idempotency) once(ctx context.Context, command *eventstore.Command, do func() (eventstore.Appended, error)) (eventstore.Appended, error) {
 	if command == nil {
-		appended, err := do()
-		return appended.Position, err
+		return do()
 	}
 	position, found, err := i.log.FindCommand(ctx, *command)
 	if err != nil {
-		return eventstore.Position{}, fmt.Errorf("find command: %w", err)
+		return eventstore.Appended{}, fmt.Errorf("find command: %w", err)
 	}
 	if found {
-		return position, nil
+		return eventstore.Appended{Position: position, Replayed: true}, nil
 	}
 	appended, err := do()
 	if err == nil {
-		return appended.Position, nil
+		return appended, nil
 	}
 	// Its own double may have been faster, and be the very reason why this one was refused.
 	if position, found, findErr := i.log.FindCommand(ctx, *command); findErr == nil && found {
-		return position, nil
+		return eventstore.Appended{Position: position, Replayed: true}, nil
 	}
-	return eventstore.Position{}, err
+	return eventstore.Appended{}, err
+}
+
+// samePassword compares the one part of a repeated command that no fingerprint
+// holds, by the verifier that the first one recorded: whoever is told that it is
+// done has to come in with the password given. It costs a hash. One that was
+// erased since compares with nothing. Errors: eventstore.ErrCommandReused,
+// *password.OverloadedError.
+func samePassword(ctx context.Context, users *eventstore.Repository[*user.User], passwords Passwords, done eventstore.Appended, chosen secret.String) error {
+	if !done.Replayed {
+		return nil
+	}
+	loaded, err := users.Load(ctx, done.Position.Stream, done.Position.Version)
+	if err != nil {
+		return err
+	}
+	recorded := loaded.State.Password().Verifier
+	if recorded.Empty() {
+		return eventstore.ErrCommandReused
+	}
+	same, err := passwords.Verify(ctx, recorded, chosen)
+	if err != nil {
+		return err
+	}
+	if !same {
+		return eventstore.ErrCommandReused
+	}
+	return nil
 }

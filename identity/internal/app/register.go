@@ -54,7 +54,7 @@ func (h *RegisterHandler) handle(ctx context.Context, r Register) (Registered, e
 		return Registered{}, err
 	}
 	command := h.once.command(anonymous, "Register", r.Request.IdempotencyKey, account.Username, account.Email, account.FirstName, account.LastName)
-	position, err := h.once.once(ctx, command, func() (eventstore.Appended, error) {
+	done, err := h.once.once(ctx, command, func() (eventstore.Appended, error) {
 		names := []eventstore.Reservation{
 			h.accounts.reserve(kindUsername, account.Username),
 			h.accounts.reserve(kindEmail, account.Email),
@@ -76,8 +76,11 @@ func (h *RegisterHandler) handle(ctx context.Context, r Register) (Registered, e
 	if err != nil {
 		return Registered{}, err
 	}
+	if err := samePassword(ctx, h.accounts.users, h.passwords, done, r.Password); err != nil {
+		return Registered{}, err
+	}
 	// Of a repeated command the position names the account that the first one opened.
-	return Registered{UserID: strings.TrimPrefix(position.Stream, user.StreamPrefix), Position: position}, nil
+	return Registered{UserID: strings.TrimPrefix(done.Position.Stream, user.StreamPrefix), Position: done.Position}, nil
 }
 
 // newAccount brings the names into their canonical form.

@@ -51,7 +51,7 @@ func (h *UpdateProfileHandler) handle(ctx context.Context, u UpdateProfile) (Upd
 	}
 	stream := user.Stream(u.UserID)
 	command := h.once.command(stream, "UpdateProfile", u.Request.IdempotencyKey, fingerprint(firstName), fingerprint(lastName))
-	position, err := h.once.once(ctx, command, func() (eventstore.Appended, error) {
+	done, err := h.once.once(ctx, command, func() (eventstore.Appended, error) {
 		return h.users.Update(ctx, stream, u.Request.by(u.UserID, command), func(at eventstore.Loaded[*user.User]) (eventstore.Change, error) {
 			messages, err := at.State.UpdateProfile(firstName, lastName)
 			return eventstore.Change{Messages: messages}, err
@@ -61,11 +61,11 @@ func (h *UpdateProfileHandler) handle(ctx context.Context, u UpdateProfile) (Upd
 		return Updated{}, err
 	}
 	// Read at the position, so that a repeated command gets the first one's answer.
-	loaded, err := h.users.Load(ctx, stream, position.Version)
+	loaded, err := h.users.Load(ctx, stream, done.Position.Version)
 	if err != nil {
 		return Updated{}, err
 	}
-	return Updated{Profile: profileOf(loaded), Position: position}, nil
+	return Updated{Profile: profileOf(loaded), Position: done.Position}, nil
 }
 
 func optional(field string, typed *string) (*string, error) {

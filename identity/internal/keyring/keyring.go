@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash"
+	"log/slog"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,7 @@ func Migrations() database.Migrations {
 type Keyring struct {
 	pool         *pgxpool.Pool
 	kek          KeyEncryptionKey
+	logger       *slog.Logger
 	reservations Hasher
 	fingerprints Hasher
 }
@@ -51,8 +53,8 @@ var (
 // Open opens the keyring and makes the keys of its keyed hashes where there are
 // none yet. A keyring that was wrapped under another key-encryption key is
 // ErrWrongKeyEncryptionKey.
-func Open(ctx context.Context, pool *pgxpool.Pool, kek KeyEncryptionKey) (*Keyring, error) {
-	k := &Keyring{pool: pool, kek: kek}
+func Open(ctx context.Context, pool *pgxpool.Pool, kek KeyEncryptionKey, logger *slog.Logger) (*Keyring, error) {
+	k := &Keyring{pool: pool, kek: kek, logger: logger}
 	for what, hasher := range map[purpose]*Hasher{forReservations: &k.reservations, forFingerprints: &k.fingerprints} {
 		opened, err := k.hasher(ctx, what)
 		if err != nil {
@@ -63,7 +65,8 @@ func Open(ctx context.Context, pool *pgxpool.Pool, kek KeyEncryptionKey) (*Keyri
 	return k, nil
 }
 
-// Get implements seal.Keys, in one query.
+// Get implements seal.Keys, in one query. A key that does not open is Unknown,
+// and logged: what waits for it waits, and all else goes on.
 func (k *Keyring) Get(ctx context.Context, ids []string) (map[string]seal.Key, error) {
 	keys := make(map[string]seal.Key, len(ids))
 	wanted := make([]uuid.UUID, 0, len(ids))
@@ -89,7 +92,8 @@ func (k *Keyring) Get(ctx context.Context, ids []string) (map[string]seal.Key, e
 		}
 		key, err := k.kek.unwrap(forEvents, id, wrappedUnder, wrapped)
 		if err != nil {
-			return err
+			k.logger.ErrorContext(ctx, "a key of the keyring cannot be opened", "key_id", id, "error", err)
+			return nil
 		}
 		keys[id] = seal.Key{ID: id, State: seal.Alive, Bytes: seal.NewSecret(key)}
 		return nil

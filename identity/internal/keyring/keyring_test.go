@@ -2,9 +2,10 @@ package keyring_test
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type bench struct {
 	urls database.URLs
 	pool *pgxpool.Pool
 	kek  keyring.KeyEncryptionKey
+	log  *bytes.Buffer
 }
 
 func newBench(t *testing.T) bench {
@@ -38,7 +40,7 @@ func newBench(t *testing.T) bench {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return bench{urls: urls, pool: pool, kek: keyEncryptionKey(t, 1)}
+	return bench{urls: urls, pool: pool, kek: keyEncryptionKey(t, 1), log: &bytes.Buffer{}}
 }
 
 func keyEncryptionKey(t *testing.T, fill byte) keyring.KeyEncryptionKey {
@@ -50,9 +52,11 @@ func keyEncryptionKey(t *testing.T, fill byte) keyring.KeyEncryptionKey {
 	return kek
 }
 
+func (b bench) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
+
 func (b bench) open(t *testing.T) *keyring.Keyring {
 	t.Helper()
-	opened, err := keyring.Open(t.Context(), b.pool, b.kek)
+	opened, err := keyring.Open(t.Context(), b.pool, b.kek, b.logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +186,7 @@ func TestWrongKeyEncryptionKeyIsSaidAtStart(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.open(t)
-	_, err := keyring.Open(t.Context(), b.pool, keyEncryptionKey(t, 2))
+	_, err := keyring.Open(t.Context(), b.pool, keyEncryptionKey(t, 2), b.logger())
 	if !errors.Is(err, keyring.ErrWrongKeyEncryptionKey) {
 		t.Errorf("got %v", err)
 	}
@@ -198,12 +202,44 @@ func TestRowPutInThePlaceOfAnotherDoesNotOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.asOwner(t, `UPDATE keyring.keys SET wrapped = (SELECT wrapped FROM keyring.keys WHERE key_id = $2) WHERE key_id = $1`, made[0].ID, made[1].ID)
-	if got, err := ring.Get(t.Context(), []string{made[0].ID}); err == nil {
-		t.Errorf("got %v, want an error", got)
+	if got, err := ring.Get(t.Context(), []string{made[0].ID}); err != nil || got[made[0].ID].State != seal.Unknown {
+		t.Errorf("got %v, %v, want it unknown", got[made[0].ID].State, err)
 	}
 	b.asOwner(t, `UPDATE keyring.secrets SET wrapped = (SELECT wrapped FROM keyring.secrets WHERE purpose = 'fingerprint') WHERE purpose = 'reservation'`)
-	if _, err := keyring.Open(t.Context(), b.pool, b.kek); err == nil {
+	if _, err := keyring.Open(t.Context(), b.pool, b.kek, b.logger()); err == nil {
 		t.Error("a secret opens for another purpose")
+	}
+}
+
+func TestOneKeyThatDoesNotOpenKeepsNoOtherClosed(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ring := b.open(t)
+	made, err := ring.Make(t.Context(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.asOwner(t, `UPDATE keyring.keys SET wrapped = set_byte(wrapped, 20, get_byte(wrapped, 20) # 1) WHERE key_id = $1`, made[0].ID)
+	b.asOwner(t, `UPDATE keyring.keys SET kek_id = 'another' WHERE key_id = $1`, made[1].ID)
+	b.asOwner(t, `UPDATE keyring.keys SET wrapped = '\x02' WHERE key_id = $1`, made[2].ID)
+	ids := []string{made[0].ID, made[1].ID, made[2].ID, made[3].ID}
+	got, err := ring.Get(t.Context(), ids)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids[:3] {
+		if got[id].State != seal.Unknown || len(got[id].Bytes.Reveal()) != 0 {
+			t.Errorf("key %s: state %v, want Unknown", id, got[id].State)
+		}
+		if !strings.Contains(b.log.String(), "key_id="+id) {
+			t.Errorf("the log does not name key %s", id)
+		}
+	}
+	if got[ids[3]].State != seal.Alive || !bytes.Equal(got[ids[3]].Bytes.Reveal(), made[3].Bytes.Reveal()) {
+		t.Error("the key beside them does not open")
+	}
+	if strings.Contains(b.log.String(), ids[3]) {
+		t.Error("the log names a key that opens")
 	}
 }
 
@@ -232,7 +268,7 @@ func TestTwoFirstStartsAtOnceEndWithTheSameKeys(t *testing.T) {
 	var starts sync.WaitGroup
 	for i := range hashes {
 		starts.Go(func() {
-			ring, err := keyring.Open(t.Context(), b.pool, b.kek)
+			ring, err := keyring.Open(t.Context(), b.pool, b.kek, b.logger())
 			if err != nil {
 				t.Error(err)
 				return
@@ -248,25 +284,15 @@ func TestTwoFirstStartsAtOnceEndWithTheSameKeys(t *testing.T) {
 	}
 }
 
-func TestKeyEncryptionKeyIsReadInEverySpelling(t *testing.T) {
+func TestKeyEncryptionKeyDoesNotShowInAPrint(t *testing.T) {
 	t.Parallel()
-	key := bytes.Repeat([]byte{0xfb, 0xef}, 16) // in base64 it needs the characters that the alphabets differ in
-	for _, text := range []string{
-		hex.EncodeToString(key),
-		strings.ToUpper(hex.EncodeToString(key)),
-		base64.StdEncoding.EncodeToString(key) + "\n",
-		base64.RawStdEncoding.EncodeToString(key),
-		base64.URLEncoding.EncodeToString(key),
-		base64.RawURLEncoding.EncodeToString(key),
-	} {
-		if _, err := keyring.ParseKeyEncryptionKey(secret.New(text)); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
-	}
-	for _, text := range []string{"", "canary", hex.EncodeToString(key[:31]), base64.StdEncoding.EncodeToString(append(key, 0))} {
-		_, err := keyring.ParseKeyEncryptionKey(secret.New(text))
-		if !errors.Is(err, keyring.ErrKeyEncryptionKey) || text != "" && strings.Contains(err.Error(), text) {
-			t.Errorf("%q: got %v", text, err)
+	kek := keyEncryptionKey(t, 'k')
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		shown := fmt.Sprintf(verb, struct{ kek keyring.KeyEncryptionKey }{kek})
+		for _, canary := range []string{"107 107", "0x6b, 0x6b", "1802201963", "0x6b6b6b6b"} { // its bytes, its words
+			if strings.Contains(shown, canary) {
+				t.Errorf("%s shows it: %s", verb, shown)
+			}
 		}
 	}
 }

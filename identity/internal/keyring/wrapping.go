@@ -4,39 +4,33 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/muster-id/muster/platform/secret"
 )
 
-var (
-	// ErrKeyEncryptionKey: what is configured is not 32 bytes in base64 or hex.
-	ErrKeyEncryptionKey = errors.New("the key-encryption key has to be 32 bytes in base64 or hexadecimal")
-	// ErrWrongKeyEncryptionKey: the keyring was wrapped under another key.
-	ErrWrongKeyEncryptionKey = errors.New("the keyring was wrapped under another key-encryption key")
-)
+// ErrWrongKeyEncryptionKey: the keyring was wrapped under another key.
+var ErrWrongKeyEncryptionKey = errors.New("the keyring was wrapped under another key-encryption key")
 
 const keySize = 32
 
 // KeyEncryptionKey wraps the keys of the keyring.
 type KeyEncryptionKey struct {
 	// id tells which key wrapped a row, so that a wrong one is named as such.
-	id   string
-	aead cipher.AEAD
+	id string
+	// aead is a function, so that no print of the struct shows the key in it.
+	aead func() cipher.AEAD
 }
 
-// ParseKeyEncryptionKey reads 32 bytes in base64 (RFC 4648, with or without
-// padding, either alphabet) or in hexadecimal, or fails with ErrKeyEncryptionKey.
+// ParseKeyEncryptionKey reads a key as secret.ParseKey does.
 func ParseKeyEncryptionKey(text secret.String) (KeyEncryptionKey, error) {
-	key, err := decodeKey(strings.TrimSpace(text.Reveal()))
+	key, err := secret.ParseKey(text)
 	if err != nil {
 		return KeyEncryptionKey{}, err
 	}
-	block, err := aes.NewCipher(key)
+	block, err := aes.NewCipher(key.Reveal())
 	if err != nil {
 		return KeyEncryptionKey{}, fmt.Errorf("key-encryption key: %w", err)
 	}
@@ -44,23 +38,8 @@ func ParseKeyEncryptionKey(text secret.String) (KeyEncryptionKey, error) {
 	if err != nil {
 		return KeyEncryptionKey{}, fmt.Errorf("key-encryption key: %w", err)
 	}
-	hash := sha256.Sum256(append([]byte("muster key-encryption key\x00"), key...))
-	return KeyEncryptionKey{id: hex.EncodeToString(hash[:6]), aead: aead}, nil
-}
-
-func decodeKey(text string) ([]byte, error) {
-	for _, decode := range []func(string) ([]byte, error){
-		hex.DecodeString,
-		base64.StdEncoding.DecodeString,
-		base64.RawStdEncoding.DecodeString,
-		base64.URLEncoding.DecodeString,
-		base64.RawURLEncoding.DecodeString,
-	} {
-		if key, err := decode(text); err == nil && len(key) == keySize {
-			return key, nil
-		}
-	}
-	return nil, ErrKeyEncryptionKey // decoders quote what they read
+	hash := sha256.Sum256(append([]byte("muster key-encryption key\x00"), key.Reveal()...))
+	return KeyEncryptionKey{id: hex.EncodeToString(hash[:6]), aead: func() cipher.AEAD { return aead }}, nil
 }
 
 // purpose is what a wrapped key is for. It is bound to the key, so that no row
@@ -75,7 +54,7 @@ const (
 
 // wrap gives format byte, nonce, ciphertext and tag.
 func (k KeyEncryptionKey) wrap(what purpose, id string, key []byte) []byte {
-	return k.aead.Seal([]byte{wrapFormat}, nil, key, binding(what, id))
+	return k.aead().Seal([]byte{wrapFormat}, nil, key, binding(what, id))
 }
 
 func (k KeyEncryptionKey) unwrap(what purpose, id, wrappedUnder string, wrapped []byte) ([]byte, error) {
@@ -85,7 +64,7 @@ func (k KeyEncryptionKey) unwrap(what purpose, id, wrappedUnder string, wrapped 
 	if len(wrapped) == 0 || wrapped[0] != wrapFormat {
 		return nil, fmt.Errorf("key %s is wrapped in an unknown format", id)
 	}
-	key, err := k.aead.Open(nil, nil, wrapped[1:], binding(what, id))
+	key, err := k.aead().Open(nil, nil, wrapped[1:], binding(what, id))
 	if err != nil {
 		return nil, fmt.Errorf("key %s does not open: its row was altered", id)
 	}

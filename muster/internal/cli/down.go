@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"syscall"
 	"time"
@@ -21,7 +22,7 @@ const (
 // Run asks the process that holds the data directory to end, and waits until
 // it and its servers are gone. That nothing runs is no failure.
 func (c *down) Run(streams streams) error {
-	holder, err := devstack.Holder(c.Data)
+	holder, gone, err := devstack.Holder(c.Data)
 	if err != nil {
 		return err
 	}
@@ -29,13 +30,15 @@ func (c *down) Run(streams streams) error {
 		_, err := fmt.Fprintf(streams.out, "nothing runs in %s\n", c.Data)
 		return err
 	}
-	if err := syscall.Kill(holder, syscall.SIGTERM); err != nil {
-		return fmt.Errorf("stop process %d: %w", holder, err)
+	if !gone { // else its servers end by themselves, and its number may be a stranger's
+		if err := syscall.Kill(holder, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("stop process %d: %w", holder, err)
+		}
 	}
 	tick := time.NewTicker(downPause)
 	defer tick.Stop()
 	for start := time.Now(); time.Since(start) < downBound; <-tick.C {
-		switch now, err := devstack.Holder(c.Data); {
+		switch now, _, err := devstack.Holder(c.Data); {
 		case err != nil:
 			return err
 		case now == 0:

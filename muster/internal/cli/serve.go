@@ -17,6 +17,9 @@ type serve struct {
 func (c *serve) Run() error {
 	name, arguments := c.Arguments[0], c.Arguments[1:]
 	services := system.Services()
+	if name == "--help" || name == "-h" {
+		name = "" // the error lists them
+	}
 	program, known := services[name]
 	if !known {
 		return fmt.Errorf("serve: %q is no service; it takes one of %s", name, strings.Join(slices.Sorted(maps.Keys(services)), ", "))

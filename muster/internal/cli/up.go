@@ -28,6 +28,9 @@ func (c *up) Run(streams streams) error {
 	if c.Quiet {
 		out = io.Discard
 	}
+	if c.Port < 0 || c.Port > 65535 {
+		return fmt.Errorf("--port %d: a port is 1 to 65535", c.Port)
+	}
 	data, err := filepath.Abs(c.Data)
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
@@ -50,9 +53,6 @@ func (c *up) Run(streams streams) error {
 
 // watch tells where everything is, and waits for the signal or a failure.
 func (c *up) watch(ctx context.Context, running *system.System, data string, start time.Time, out io.Writer) error {
-	if err := running.Servers.AwaitBroker(ctx); ctx.Err() == nil && err != nil {
-		return err
-	}
 	file := describe(running, data, start)
 	if err := stackfile.Write(data, file); err != nil {
 		return err

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/muster-id/muster/platform/durable"
 )
 
 // Name is the file's name in the data directory.
@@ -58,14 +60,7 @@ func Write(dir string, file File) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", Name, err)
 	}
-	path := filepath.Join(dir, Name)
-	if err := os.WriteFile(path+".new", append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", Name, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		return fmt.Errorf("write %s: %w", Name, err)
-	}
-	return nil
+	return durable.Write(filepath.Join(dir, Name), append(text, '\n'), 0o600)
 }
 
 // Read reads it. Without one the error is fs.ErrNotExist.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/muster-id/muster/platform/durable"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -26,8 +27,11 @@ func (s secrets) path(name string) (string, error) {
 func (s secrets) value(name string) (secret.String, error) {
 	path := filepath.Join(s.dir, name)
 	text, err := os.ReadFile(path) //nolint:gosec // a name of ours
+	if value := strings.TrimSpace(string(text)); value != "" {
+		return secret.New(value), nil
+	}
 	if err == nil {
-		return secret.New(strings.TrimSpace(string(text))), nil
+		return secret.String{}, fmt.Errorf("read secret %s: %s is empty", name, path)
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return secret.String{}, fmt.Errorf("read secret %s: %w", name, err)
@@ -35,27 +39,11 @@ func (s secrets) value(name string) (secret.String, error) {
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
 	value := hex.EncodeToString(random[:])
-	if err := write(path, []byte(value+"\n")); err != nil {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return secret.String{}, fmt.Errorf("make secret %s: %w", name, err)
+	}
+	if err := durable.Write(path, []byte(value+"\n"), 0o600); err != nil {
 		return secret.String{}, fmt.Errorf("make secret %s: %w", name, err)
 	}
 	return secret.New(value), nil
-}
-
-// write puts a file of mode 0600 in place whole or not at all.
-func write(path string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name()) //nolint:errcheck // gone after the rename
-	if _, err = file.Write(text); err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }

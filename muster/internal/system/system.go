@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -137,7 +138,10 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 		return err
 	}
 	// The services start without RabbitMQ, which takes longer than they do.
-	if err := s.Servers.AwaitBroker(ctx); err != nil {
+	switch err := s.Servers.AwaitBroker(ctx); {
+	case errors.Is(err, devstack.ErrNotOurs):
+		say("%v: events travel by the log alone until it answers", err)
+	case err != nil:
 		return err
 	}
 	say("identity, credentials and gateway answer (%.1f s)", time.Since(began).Seconds())
@@ -145,20 +149,22 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 }
 
 func (s *System) ports(options Options) (map[string]int, error) {
-	wanted := map[string]int{}
-	for name, port := range usual {
-		wanted[name] = port
+	if options.Port == 0 {
+		return s.Servers.Ports(usual)
 	}
-	if options.Port != 0 {
-		delete(wanted, "gateway")
-	}
+	wanted := maps.Clone(usual)
+	delete(wanted, "gateway")
+	// One that was asked for is that one or none, whatever it was before.
+	asked := fmt.Sprintf("gateway on %d", options.Port)
+	wanted[asked] = options.Port
 	ports, err := s.Servers.Ports(wanted)
 	if err != nil {
 		return nil, err
 	}
-	if options.Port != 0 {
-		ports["gateway"] = options.Port
+	if ports[asked] != options.Port {
+		return nil, fmt.Errorf("port %d is taken: choose another with --port", options.Port)
 	}
+	ports["gateway"] = options.Port
 	return ports, nil
 }
 

@@ -1,3 +1,3 @@
-SELECT key_id, public_key, sealed_private, created_at, activates_at, retires_at
+SELECT key_id, public_key, sealed_private, created_at
 FROM sessions.signing_keys
 ORDER BY created_at, key_id

@@ -50,15 +50,9 @@ CREATE TABLE sessions.signing_keys (
     -- AES-256-GCM under the service's key-encryption key.
     sealed_private bytea       NOT NULL,
     created_at     timestamptz NOT NULL,
-    -- It signs from here…
-    activates_at   timestamptz NOT NULL,
-    -- …to here; null without an end.
-    retires_at     timestamptz,
     CONSTRAINT signing_keys_one_row_each PRIMARY KEY (key_id),
     CONSTRAINT signing_keys_known_algorithm CHECK (algorithm = 'EdDSA'),
-    CONSTRAINT signing_keys_ed25519_public_key CHECK (octet_length(public_key) = 32),
-    CONSTRAINT signing_keys_published_before_use CHECK (activates_at >= created_at),
-    CONSTRAINT signing_keys_used_before_retired CHECK (retires_at > activates_at)
+    CONSTRAINT signing_keys_ed25519_public_key CHECK (octet_length(public_key) = 32)
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON sessions.sessions, sessions.rehashed_verifiers TO muster_runtime;

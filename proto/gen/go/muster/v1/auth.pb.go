@@ -231,7 +231,7 @@ type LoginRequest struct {
 	Login string `protobuf:"bytes,1,opt,name=login,proto3" json:"login,omitempty"`
 	// The password.
 	Password string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
-	// Where the refresh token goes; the body if not given.
+	// Where the refresh token goes; the body if not given, and always over gRPC.
 	RefreshDelivery RefreshDelivery `protobuf:"varint,3,opt,name=refresh_delivery,json=refreshDelivery,proto3,enum=muster.v1.RefreshDelivery" json:"refresh_delivery,omitempty"`
 	// From an answer whose change this login has to see; it waits 2 seconds at most.
 	ConsistencyToken string `protobuf:"bytes,4,opt,name=consistency_token,json=consistencyToken,proto3" json:"consistency_token,omitempty"`

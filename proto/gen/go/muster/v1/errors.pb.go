@@ -279,11 +279,11 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04next\x18\x04 \x01(\tR\x04next\x12$\n" +
-	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\xc2\x1d\n" +
+	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\x9b\x1e\n" +
 	"\x06Reason\x12\x16\n" +
-	"\x12REASON_UNSPECIFIED\x10\x00\x12\x80\x01\n" +
-	"\x17REASON_INVALID_ARGUMENT\x10\x01\x1ac\xa2\xb5\x18_\n" +
-	"\x10invalid_argument\x12\x19The request breaks a rule\x1a0Mend the named field and send the request again.\x12\x93\x01\n" +
+	"\x12REASON_UNSPECIFIED\x10\x00\x12\x9b\x01\n" +
+	"\x17REASON_INVALID_ARGUMENT\x10\x01\x1a~\xa2\xb5\x18z\n" +
+	"\x10invalid_argument\x12\x19The request breaks a rule\x1aKMend the request, at the named field where one is named, and send it again.\x12\x93\x01\n" +
 	"\x14REASON_UNKNOWN_FIELD\x10\x02\x1ay\xa2\xb5\x18u\n" +
 	"\x10invalid_argument\x126The request has a field that this method does not know\x1a)Remove the field or correct its spelling.\x12{\n" +
 	"\x15REASON_BODY_TOO_LARGE\x10\x03\x1a`\xa2\xb5\x18\\\n" +
@@ -314,9 +314,9 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\x1bREASON_REFRESH_TOKEN_REUSED\x10\x0f\x1a\x97\x01\xa2\xb5\x18\x92\x01\n" +
 	"\x0funauthenticated\x12@The refresh token was used before, so its session has been ended\x1a=Sign in again; if you did not reuse it, change your password.\x12}\n" +
 	"\x18REASON_PERMISSION_DENIED\x10\x10\x1a_\xa2\xb5\x18[\n" +
-	"\x11permission_denied\x12\x1cYou may not call this method\x1a(Ask an administrator for the permission.\x12\xd2\x01\n" +
-	"\x19REASON_ORIGIN_NOT_ALLOWED\x10\x11\x1a\xb2\x01\xa2\xb5\x18\xad\x01\n" +
-	"\x11permission_denied\x12>Calls with the session cookie are not allowed from this origin\x1aXAdd the origin to MUSTER_GATEWAY_ALLOWED_ORIGINS, or send the refresh token in the body.\x12\x92\x01\n" +
+	"\x11permission_denied\x12\x1cYou may not call this method\x1a(Ask an administrator for the permission.\x12\x90\x02\n" +
+	"\x19REASON_ORIGIN_NOT_ALLOWED\x10\x11\x1a\xf0\x01\xa2\xb5\x18\xeb\x01\n" +
+	"\x11permission_denied\x12>Calls with the session cookie are not allowed from this origin\x1a\x95\x01Call from the site that Muster is served on, or from an origin of that site in MUSTER_GATEWAY_ALLOWED_ORIGINS, or send the refresh token in the body.\x12\x92\x01\n" +
 	"\x1dREASON_IDEMPOTENCY_KEY_REUSED\x10\x12\x1ao\xa2\xb5\x18k\n" +
 	"\x10invalid_argument\x122This Idempotency-Key was used with another request\x1a#Use a new key for each new request.\x12L\n" +
 	"\x10REASON_NOT_FOUND\x10\x13\x1a6\xa2\xb5\x182\n" +

@@ -285,7 +285,7 @@ type UpdateMeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The account of the caller.
 	User *User `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
-	// Pass it to a read that has to see this change.
+	// Names this change. GetMe shows the newest state without it; Login takes it.
 	ConsistencyToken string `protobuf:"bytes,2,opt,name=consistency_token,json=consistencyToken,proto3" json:"consistency_token,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

@@ -1,4 +1,4 @@
-package codec
+package serve
 
 import (
 	"compress/gzip"
@@ -8,6 +8,15 @@ import (
 
 	"connectrpc.com/connect"
 )
+
+// packing replaces Connect's own gzip. A message that unpacks to more than
+// maxBytes is given up as soon as it does.
+func packing(maxBytes int) connect.HandlerOption {
+	return connect.WithCompression("gzip",
+		func() connect.Decompressor { return &boundedGzip{limit: maxBytes} },
+		func() connect.Compressor { return gzip.NewWriter(io.Discard) },
+	)
+}
 
 var errTooLarge = errors.New("the body unpacks to more than the limit")
 
@@ -31,8 +40,8 @@ func (b *boundedGzip) Read(p []byte) (int, error) {
 	b.left -= n
 	if b.left < 0 {
 		b.left = 0
-		// With the code that Connect itself gives to large bodies, so that
-		// platform/serve answers both alike.
+		// With the code that Connect itself gives to large bodies, so that both
+		// are answered alike.
 		return n, connect.NewError(connect.CodeResourceExhausted, errTooLarge)
 	}
 	return n, err
@@ -49,5 +58,3 @@ func (b *boundedGzip) Reset(r io.Reader) error {
 
 // Close ends a body.
 func (b *boundedGzip) Close() error { return b.in.Close() }
-
-func newGzipWriter() connect.Compressor { return gzip.NewWriter(io.Discard) }

@@ -44,10 +44,11 @@ func Final(ctx context.Context, logger *slog.Logger, err error) *connect.Error {
 	return sent
 }
 
-// relay passes on what another service has told, under this request's id.
+// relay passes on a reason that somebody else has given, under this request's
+// id: another service, or a library that knows the table but not this package.
 func relay(err error, requestID string) (*connect.Error, bool) {
 	var f *fault
-	if errors.As(err, &f) || !connect.IsWireError(err) {
+	if errors.As(err, &f) {
 		return nil, false
 	}
 	var received *connect.Error

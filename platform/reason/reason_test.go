@@ -181,6 +181,22 @@ func TestAnotherServicesReasonIsPassedOnUnderThisRequestsID(t *testing.T) {
 	}
 }
 
+// A library may not import this package, but gives reasons of the table: the
+// event log's "start from the beginning" is one.
+func TestAReasonGivenByALibraryInThisProcessIsPassedOn(t *testing.T) {
+	t.Parallel()
+	given := connect.NewError(connect.CodeFailedPrecondition, errors.New("start again"))
+	told, err := connect.NewErrorDetail(&musterv1.ErrorDetail{Reason: "EPOCH_CHANGED", Next: "start"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	given.AddDetail(told)
+	sent, detail, _ := final(t.Context(), given)
+	if sent.Code() != connect.CodeFailedPrecondition || detail.GetReason() != "EPOCH_CHANGED" || detail.GetRequestId() != "request-1" {
+		t.Errorf("sent %v with %v", sent, detail)
+	}
+}
+
 func TestAHandlersHeadersStayOnItsError(t *testing.T) {
 	t.Parallel()
 	err := reason.New(musterv1.Reason_REASON_SESSION_REVOKED)

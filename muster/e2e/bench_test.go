@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/muster-id/muster/muster/internal/system"
+	"github.com/muster-id/muster/platform/devstack"
 )
 
 // Register to Login through the gateway, one person after the other, hashes
@@ -27,7 +29,7 @@ func BenchmarkRegisterThenLogin(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() {
-		if err := running.Stop(); err != nil {
+		if err := errors.Join(running.Stop(), devstack.Remove(dir)); err != nil {
 			b.Error(err)
 		}
 	}()

@@ -23,7 +23,6 @@ import (
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/token"
-	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -76,7 +75,7 @@ func New(_ context.Context, config Config, logger *slog.Logger) (*Service, error
 	identity := identityv1connect.NewIdentityServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors())
 
 	policy := browser.NewPolicy(checked.origins, config.TrustedProxies)
-	keys := site.NewKeySet(signingKeys(credentials), time.Now)
+	keys := site.NewKeySet(token.PublishedBy(credentials), time.Now)
 	readiness := site.NewReadiness(map[string]grpchealth.Checker{
 		"identity":    grpchealth.NewClient(toIdentity, config.IdentityURL, serve.ClientInterceptors()),
 		"credentials": grpchealth.NewClient(toCredentials, config.CredentialsURL, serve.ClientInterceptors()),
@@ -174,16 +173,6 @@ func (s *Service) awaitParts(ctx context.Context) {
 		}
 	}
 	close(s.ready)
-}
-
-func signingKeys(credentials credentialsv1connect.CredentialsServiceClient) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) ([]byte, error) {
-		got, err := credentials.GetSigningKeys(ctx, connect.NewRequest(&credentialsv1.GetSigningKeysRequest{}))
-		if err != nil {
-			return nil, fmt.Errorf("get signing keys: %w", err)
-		}
-		return got.Msg.GetJwks(), nil
-	}
 }
 
 // publicServices are the services of package muster.v1.

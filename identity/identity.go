@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/sync/errgroup"
@@ -32,7 +31,6 @@ import (
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/token"
-	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
@@ -156,7 +154,7 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 		Verifier: token.NewVerifier(token.VerifierConfig{
 			Issuer:   config.TokenIssuer,
 			Audience: config.TokenAudience,
-			Keys:     token.NewRemoteKeys(signingKeys(credentials), time.Now),
+			Keys:     token.NewRemoteKeys(token.PublishedBy(credentials), time.Now),
 			Now:      time.Now,
 		}),
 	})
@@ -239,16 +237,6 @@ func (s *Service) close() {
 	}
 	if s.upstream != nil {
 		s.upstream.CloseIdleConnections()
-	}
-}
-
-func signingKeys(credentials credentialsv1connect.CredentialsServiceClient) func(context.Context) ([]byte, error) {
-	return func(ctx context.Context) ([]byte, error) {
-		got, err := credentials.GetSigningKeys(ctx, connect.NewRequest(&credentialsv1.GetSigningKeysRequest{}))
-		if err != nil {
-			return nil, fmt.Errorf("get signing keys: %w", err)
-		}
-		return got.Msg.GetJwks(), nil
 	}
 }
 

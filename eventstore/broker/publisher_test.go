@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/stretchr/testify/require"
 
@@ -174,32 +175,22 @@ func TestConnectionsCutWhilePublishingLoseNothing(t *testing.T) {
 			publishUntil(t, publisher, sent[i*page:(i+1)*page])
 		}
 	})
-	check := firsts{}
-	for len(check) < 20 || !check.all(pages*page/20) {
+	arrived := arrivals{}
+	for len(arrived) < len(sent) {
 		next := receive(t, received)
-		check.take(t, decode(t, next))
+		arrived.take(decode(t, next))
 		next.Ack()
 	}
 	require.Zero(t, n.cutsLeft(), "every cut was made")
 }
 
-// firsts checks that the first deliveries of each stream come in order.
-type firsts map[string]int64
+// arrivals are the events that have come, whatever their order: when a
+// publisher's connection dies, a quorum queue may keep a later message of the
+// unconfirmed batch and lose an earlier one, which then comes with the batch's
+// repetition. A projection fills such a gap from the log.
+type arrivals map[uuid.UUID]struct{}
 
-func (f firsts) take(t testing.TB, event eventstore.Event) {
-	t.Helper()
-	require.LessOrEqual(t, event.Version, f[event.Stream]+1, "a version of %s was passed over", event.Stream)
-	f[event.Stream] = max(f[event.Stream], event.Version)
-}
-
-func (f firsts) all(versions int) bool {
-	for _, version := range f {
-		if version < int64(versions) {
-			return false
-		}
-	}
-	return true
-}
+func (a arrivals) take(event eventstore.Event) { a[event.ID] = struct{}{} }
 
 func TestPublisherIsWatermills(t *testing.T) {
 	t.Parallel()

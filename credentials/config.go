@@ -22,6 +22,8 @@ type Config struct {
 	DatabaseConnections int32         `env:"DATABASE_CONNECTIONS" envDefault:"16" desc:"Connections to the database at most"`
 	BrokerURL           secret.String `env:"BROKER_URL" desc:"RabbitMQ, amqp://…; without it, events come from identity's log alone"`
 
+	MetricsListen string `env:"METRICS_LISTEN" desc:"Address of /metrics for Prometheus, HTTP without a password; empty for none"`
+
 	KeyEncryptionKey secret.String `env:"KEY_ENCRYPTION_KEY,required" desc:"Seals signing keys and signs refresh tokens: 32 bytes in base64 or hexadecimal, the same for all replicas"`
 
 	TokenIssuer          string        `env:"TOKEN_ISSUER,required" desc:"Issuer that access tokens name, the public URL"`

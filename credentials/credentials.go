@@ -27,11 +27,14 @@ import (
 	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/platform/telemetry"
 	"github.com/muster-id/muster/platform/token"
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
 )
 
 const (
@@ -56,7 +59,8 @@ type Service struct {
 	rehasher   *app.Rehasher
 	sweeper    *app.Sweeper
 	passwords  *password.Pool
-	ready      chan struct{}
+	observed
+	ready chan struct{}
 }
 
 // New migrates the database, makes the first signing key where there is none,
@@ -76,11 +80,17 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	if err := access.Declared(credentialsv1.File_muster_credentials_v1_credentials_proto.Services().ByName("CredentialsService")); err != nil {
+	if err := access.Declared(
+		credentialsv1.File_muster_credentials_v1_credentials_proto.Services().ByName("CredentialsService"),
+		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
+	); err != nil {
 		return err
 	}
 	self, err := certificate.Load(config.Certificates, name)
 	if err != nil {
+		return err
+	}
+	if s.tracing, err = telemetry.NewTracing(ctx, name, logger); err != nil {
 		return err
 	}
 	if s.pool, err = openDatabase(ctx, config); err != nil {
@@ -167,23 +177,30 @@ func (s *Service) project(ctx context.Context, config Config, self certificate.I
 		Queue:      queue,
 		Decode:     broker.Decode,
 		Logger:     logger,
+		Tracers:    s.tracing.Provider(),
 	})
 	return nil
 }
 
 func (s *Service) bind(config Config, self certificate.Identity, keys *signing.Ring, handler *rpc.Handler, logger *slog.Logger) error {
-	mux := http.NewServeMux()
-	mux.Handle(credentialsv1connect.NewCredentialsServiceHandler(handler, serve.Interceptors(serve.Config{
+	if err := s.observe(config, logger); err != nil {
+		return err
+	}
+	options := serve.Interceptors(serve.Config{
 		Logger: logger,
 		Verifier: token.NewVerifier(token.VerifierConfig{
 			Issuer: config.TokenIssuer, Audience: config.TokenAudience, Keys: keys, Now: time.Now,
 		}),
-	})))
+	})
+	mux := http.NewServeMux()
+	mux.Handle(credentialsv1connect.NewCredentialsServiceHandler(handler, options))
+	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, options))
 	health := &health{caughtUp: s.projector.Ready(), projector: s.projector.Stats, database: database.Alive(s.pool), now: time.Now}
-	serve.Diagnostics(mux, health.ready, credentialsv1connect.CredentialsServiceName)
+	serve.Diagnostics(mux, health.ready, credentialsv1connect.CredentialsServiceName, statusv1connect.StatusServiceName)
 	var err error
 	s.server, err = serve.New(serve.ServerConfig{
 		Name: name, Address: config.Listen, Handler: mux, TLS: self.ServerTLS(), Logger: logger,
+		Tracers: s.tracing.Provider(), Meter: s.metrics,
 	})
 	return err
 }
@@ -192,7 +209,8 @@ func (s *Service) bind(config Config, self certificate.Identity, keys *signing.R
 //
 // The order of the end: the server stops accepting and lets calls under way
 // finish, which may wait for the projection; then projection, rehasher and
-// sweeper stop; then the broker's connection and the database's are closed.
+// sweeper stop; then the broker's connection and the database's are closed, and
+// the last spans go to their collector.
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
 	defer s.passwords.MakeRoom()()
@@ -201,7 +219,7 @@ func (s *Service) Run(ctx context.Context) error {
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorking()
 	var group errgroup.Group
-	for _, part := range []func(context.Context) error{s.projector.Run, s.rehasher.Run, s.sweeper.Run, s.announce} {
+	for _, part := range []func(context.Context) error{s.projector.Run, s.rehasher.Run, s.sweeper.Run, s.announce, s.monitor.Run, s.scraped.Run} {
 		group.Go(func() error {
 			err := part(working)
 			if err != nil {
@@ -249,4 +267,6 @@ func (s *Service) close() {
 	if s.pool != nil {
 		s.pool.Close()
 	}
+	_ = s.scraped.Close() // it is closed already where it ran
+	s.tracing.Close()
 }

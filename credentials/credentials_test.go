@@ -11,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/muster-id/muster/credentials"
 	"github.com/muster-id/muster/eventstore"
@@ -116,7 +117,38 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 	_, err = login(t.Context(), gateway, "ada", rightPassword, deactivated)
 	wantReason(t, "login to an inactive account", err, musterv1.Reason_REASON_ACCOUNT_INACTIVE)
 	_, err = refresh(t.Context(), gateway, opened.GetTokens().GetRefreshToken())
-	wantReason(t, "refresh of an inactive account", err, musterv1.Reason_REASON_ACCOUNT_INACTIVE)
+	wantReason(t, "refresh of an inactive account", err, musterv1.Reason_REASON_SESSION_REVOKED)
+	reactivated := w.append(t, id, 3, &eventsv1.UserReactivated{UserId: id.String()})
+	if _, err := login(t.Context(), gateway, "ada", rightPassword, reactivated); err != nil {
+		t.Errorf("login to a reactivated account: %v", err)
+	}
+	_, err = refresh(t.Context(), gateway, opened.GetTokens().GetRefreshToken())
+	wantReason(t, "refresh of a session from before a deactivation", err, musterv1.Reason_REASON_SESSION_REVOKED)
+}
+
+func TestWhatAnAdministratorChangesIsKnownAtTheDoor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	address, _ := w.start(t)
+	gateway := w.client(t, "gateway", address)
+	id, _ := w.register(t, "ada")
+	renamed := w.append(t, id, 2, &eventsv1.UsernameChanged{UserId: id.String(), Username: "augusta"})
+	opened, err := login(t.Context(), gateway, "augusta", rightPassword, renamed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = login(t.Context(), gateway, "ada", rightPassword, nil)
+	wantReason(t, "the former name", err, musterv1.Reason_REASON_WRONG_CREDENTIALS)
+	w.append(t, id, 3, &eventsv1.EmailChanged{UserId: id.String(), Email: "countess@example.org"})
+	given := w.append(t, id, 4, &eventsv1.RolesChanged{UserId: id.String(), Roles: []string{"auditor"}})
+	if _, err := login(t.Context(), gateway, "countess@example.org", rightPassword, given); err != nil {
+		t.Errorf("the new address: %v", err)
+	}
+	erased := w.append(t, id, 5, &eventsv1.UserErased{UserId: id.String(), KeyIds: []string{uuid.NewString()}})
+	_, err = login(t.Context(), gateway, "augusta", rightPassword, erased)
+	wantReason(t, "an erased person", err, musterv1.Reason_REASON_WRONG_CREDENTIALS)
+	_, err = refresh(t.Context(), gateway, opened.GetTokens().GetRefreshToken())
+	wantReason(t, "an erased person's session", err, musterv1.Reason_REASON_SESSION_REVOKED)
 }
 
 func TestEndSessionsTakesThePersonFromTheirToken(t *testing.T) {
@@ -156,10 +188,10 @@ func TestOnlyServicesOnTheListMayCall(t *testing.T) {
 	wantReason(t, "login by media", err, musterv1.Reason_REASON_PERMISSION_DENIED)
 	_, err = refresh(t.Context(), media, "forged")
 	wantReason(t, "refresh by media", err, musterv1.Reason_REASON_PERMISSION_DENIED)
-	_, err = media.GetSigningKeys(t.Context(), connect.NewRequest(&credentialsv1.GetSigningKeysRequest{}))
-	wantReason(t, "signing keys for media", err, musterv1.Reason_REASON_PERMISSION_DENIED)
-	if _, err := w.client(t, "identity", address).GetSigningKeys(t.Context(), connect.NewRequest(&credentialsv1.GetSigningKeysRequest{})); err != nil {
-		t.Errorf("signing keys for identity: %v", err)
+	for _, service := range []string{"identity", "media"} {
+		if _, err := w.client(t, service, address).GetSigningKeys(t.Context(), connect.NewRequest(&credentialsv1.GetSigningKeysRequest{})); err != nil {
+			t.Errorf("signing keys for %s: %v", service, err)
+		}
 	}
 
 	self, err := certificate.Load(w.config.Certificates, "gateway")
@@ -271,7 +303,7 @@ func TestHealthIsThatOfTheDatabase(t *testing.T) {
 	t.Cleanup(transport.CloseIdleConnections)
 	client := grpchealth.NewClient(transport, "https://"+address, serve.ClientInterceptors())
 	until := func(want grpchealth.Status) {
-		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		tick := time.NewTicker(20 * time.Millisecond)
 		defer tick.Stop()

@@ -243,6 +243,14 @@ func (k *keyring) Get(_ context.Context, ids []string) (map[string]seal.Key, err
 	return found, nil
 }
 
+func (*keyring) MakeKeys(context.Context, *connect.Request[keyringv1.MakeKeysRequest]) (*connect.Response[keyringv1.MakeKeysResponse], error) {
+	return nil, errors.New("credentials makes no keys")
+}
+
+func (*keyring) DestroyKeys(context.Context, *connect.Request[keyringv1.DestroyKeysRequest]) (*connect.Response[keyringv1.DestroyKeysResponse], error) {
+	return nil, errors.New("credentials destroys no keys")
+}
+
 func (k *keyring) GetKeys(ctx context.Context, request *connect.Request[keyringv1.GetKeysRequest]) (*connect.Response[keyringv1.GetKeysResponse], error) {
 	keys, err := k.Get(ctx, request.Msg.GetKeyIds())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,9 +48,10 @@ type Draft struct {
 type Change struct {
 	// Messages, one an event, in order; none means that there is nothing to change.
 	Messages []proto.Message
-	// Reserve and Release: see Append.
+	// Reserve, Release and Keep: see Append.
 	Reserve []Reservation
 	Release []string
+	Keep    []string
 }
 
 // Context of a command: who, from where, in which request.
@@ -104,6 +106,11 @@ type Loaded[A Aggregate] struct {
 	Epoch int64
 	// SubjectKey is the key of the person that the stream is about.
 	SubjectKey string
+	// KeyIDs are the keys that the payloads of the stream are sealed under, each
+	// once, in the order of the stream: what has to be destroyed for it to be
+	// forgotten. An origin that the subject left is sealed under one of them; that
+	// of somebody else is under a key that outlives the subject.
+	KeyIDs []string
 	// FirstAt and LastAt are when the first and the last event occurred.
 	FirstAt, LastAt time.Time
 }
@@ -137,6 +144,9 @@ func (r *Repository[A]) Load(ctx context.Context, stream string, upTo int64) (Lo
 			}
 			if event.Subject && loaded.SubjectKey == "" {
 				loaded.SubjectKey = event.KeyID
+			}
+			if event.KeyID != "" && !slices.Contains(loaded.KeyIDs, event.KeyID) {
+				loaded.KeyIDs = append(loaded.KeyIDs, event.KeyID)
 			}
 		}
 		if len(events) < limit {
@@ -206,6 +216,7 @@ func (r *Repository[A]) append(ctx context.Context, stream string, at Loaded[A],
 		Events:   events,
 		Reserve:  change.Reserve,
 		Release:  change.Release,
+		Keep:     change.Keep,
 		Command:  of.Command,
 	})
 	if err != nil {

@@ -61,7 +61,10 @@ func (c *contested) Append(_ context.Context, a eventstore.Append) (eventstore.A
 }
 
 func (c *contested) add(event eventstore.Event) {
-	event.Version, event.Epoch, event.KeyID = int64(len(c.events)+1), 7, "the person's key"
+	event.Version, event.Epoch = int64(len(c.events)+1), 7
+	if event.KeyID == "" {
+		event.KeyID = "the person's key"
+	}
 	event.OccurredAt = time.Unix(event.Version, 0)
 	c.events = append(c.events, event)
 }
@@ -142,5 +145,19 @@ func TestLoadFoldsPagesUpToAVersion(t *testing.T) {
 		if loaded.SubjectKey != "the person's key" || !loaded.FirstAt.Equal(time.Unix(1, 0)) || !loaded.LastAt.Equal(time.Unix(int64(want), 0)) {
 			t.Errorf("up to %d: %+v", upTo, loaded)
 		}
+	}
+}
+
+// Who forgets a stream has to know every key that opens something of it, and
+// must not destroy the key of an administrator who has worked on it.
+func TestLoadNamesTheKeysOfTheStreamEachOnce(t *testing.T) {
+	t.Parallel()
+	log := &contested{}
+	for _, key := range []string{"", "first password's", "", "second password's", ""} {
+		log.add(eventstore.Event{KeyID: key, MetadataKeyID: "an administrator's"})
+	}
+	loaded, err := repository(log).Load(t.Context(), "s", 0)
+	if want := []string{"the person's key", "first password's", "second password's"}; err != nil || !slices.Equal(loaded.KeyIDs, want) {
+		t.Errorf("keys %q, %v; want %q", loaded.KeyIDs, err, want)
 	}
 }

@@ -35,6 +35,18 @@ func (e *ReservedError) Error() string {
 	return fmt.Sprintf("%s is reserved by another stream", e.Kind)
 }
 
+// LastHolderError says that no other stream holds a name of a kind that the log
+// may not be left without.
+type LastHolderError struct {
+	// Kind is the kind of the name.
+	Kind string
+}
+
+// Error names the kind.
+func (e *LastHolderError) Error() string {
+	return fmt.Sprintf("no other stream holds a reservation of kind %s", e.Kind)
+}
+
 // ExpectedVersion is what the caller believes of the stream: the version of its
 // last event, or NoStream, or AnyVersion.
 type ExpectedVersion int64
@@ -58,6 +70,10 @@ type Append struct {
 	Reserve []Reservation
 	// Release gives back the stream's names of these kinds, before Reserve takes new ones.
 	Release []string
+	// Keep are kinds of which another stream has to hold a name, now and until
+	// the append is done: of two streams that give back the last two of a kind at
+	// the same time, one is refused.
+	Keep []string
 	// Command makes the append idempotent; nil for none.
 	Command *Command
 }
@@ -119,7 +135,7 @@ type Page struct {
 // Appender writes a log.
 type Appender interface {
 	// Append writes all of it or nothing. Errors: ErrWrongVersion,
-	// *ReservedError, ErrCommandReused, ErrEventIDUsed.
+	// *ReservedError, *LastHolderError, ErrCommandReused, ErrEventIDUsed.
 	Append(ctx context.Context, a Append) (Appended, error)
 }
 

@@ -23,10 +23,12 @@ type Config struct {
 
 	IdentityURL     string        `env:"IDENTITY_URL,required" desc:"Where identity listens, https://host:port"`
 	CredentialsURL  string        `env:"CREDENTIALS_URL,required" desc:"Where credentials listens, https://host:port"`
+	MediaURL        string        `env:"MEDIA_URL,required" desc:"Where media listens, https://host:port"`
 	Certificates    string        `env:"CERTIFICATES,required" desc:"Folder with ca.pem, gateway.pem and gateway.key"`
 	UpstreamTimeout time.Duration `env:"UPSTREAM_TIMEOUT" envDefault:"5s" desc:"How long one call of another service may take"`
+	MetricsListen   string        `env:"METRICS_LISTEN" desc:"Address of /metrics for Prometheus, HTTP without a password; empty for none"`
 
-	ConsistencyKey secret.String `env:"CONSISTENCY_KEY,required" desc:"Signs consistency tokens: 32 bytes or more, the same for all gateways"`
+	ConsistencyKey secret.String `env:"CONSISTENCY_KEY,required" desc:"Signs consistency tokens and seals page tokens: 32 bytes or more, the same for all gateways"`
 	TokenIssuer    string        `env:"TOKEN_ISSUER,required" desc:"Issuer that access tokens must name"`
 	TokenAudience  string        `env:"TOKEN_AUDIENCE,required" desc:"Audience that access tokens must name"`
 }

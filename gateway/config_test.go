@@ -3,19 +3,12 @@ package gateway
 import (
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protodesc"
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/types/descriptorpb"
-
 	"github.com/muster-id/muster/platform/config"
 	"github.com/muster-id/muster/platform/secret"
-	optionsv1 "github.com/muster-id/muster/proto/gen/go/muster/options/v1"
 )
 
 func TestSettings(t *testing.T) {
@@ -24,6 +17,7 @@ func TestSettings(t *testing.T) {
 	err := config.Load("gateway", &c, "", []string{
 		"MUSTER_GATEWAY_IDENTITY_URL=https://127.0.0.1:9001",
 		"MUSTER_GATEWAY_CREDENTIALS_URL=https://127.0.0.1:9002",
+		"MUSTER_GATEWAY_MEDIA_URL=https://127.0.0.1:9003",
 		"MUSTER_GATEWAY_CERTIFICATES=/certificates",
 		"MUSTER_GATEWAY_CONSISTENCY_KEY=" + strings.Repeat("k", 32),
 		"MUSTER_GATEWAY_TOKEN_ISSUER=" + issuer,
@@ -95,31 +89,5 @@ func TestAShortConsistencyKeyIsNamed(t *testing.T) {
 		slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "MUSTER_GATEWAY_CONSISTENCY_KEY") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("got %v", err)
-	}
-}
-
-func TestAdminHasEveryPermissionThatAMethodAsksFor(t *testing.T) {
-	t.Parallel()
-	method := func(name, permission string) *descriptorpb.MethodDescriptorProto {
-		options := &descriptorpb.MethodOptions{}
-		proto.SetExtension(options, optionsv1.E_Access, &optionsv1.Access{Permission: permission, SignedIn: true})
-		return &descriptorpb.MethodDescriptorProto{
-			Name: proto.String(name), InputType: proto.String(".test.Nothing"), OutputType: proto.String(".test.Nothing"), Options: options,
-		}
-	}
-	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String("test.proto"), Package: proto.String("test"), Syntax: proto.String("proto3"),
-		MessageType: []*descriptorpb.DescriptorProto{{Name: proto.String("Nothing")}},
-		Service: []*descriptorpb.ServiceDescriptorProto{{
-			Name:   proto.String("Users"),
-			Method: []*descriptorpb.MethodDescriptorProto{method("List", "users.read"), method("Get", "users.read"), method("Ban", "users.write"), method("Me", "")},
-		}},
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := permissions([]protoreflect.ServiceDescriptor{file.Services().Get(0)})
-	if !slices.Equal(got[admin], []string{"users.read", "users.write"}) || len(got) != 1 {
-		t.Errorf("got %v", got)
 	}
 }

@@ -128,7 +128,10 @@ func TestGRPCHealthAndReflection(t *testing.T) {
 	<-w.gateway.Ready()
 	client := h2c(t)
 	health := grpchealth.NewClient(client, w.base, connect.WithGRPC())
-	for _, service := range []string{"", musterv1connect.AuthServiceName, musterv1connect.UserServiceName, musterv1connect.HealthServiceName} {
+	for _, service := range []string{
+		"", musterv1connect.AuthServiceName, musterv1connect.UserServiceName, musterv1connect.HealthServiceName,
+		musterv1connect.AdminServiceName, musterv1connect.MediaServiceName,
+	} {
 		got, err := health.Check(t.Context(), &grpchealth.CheckRequest{Service: service})
 		if err != nil || got.Status != grpchealth.StatusServing {
 			t.Errorf("%q: %v, %v", service, got, err)
@@ -144,7 +147,10 @@ func TestGRPCHealthAndReflection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []protoreflect.FullName{musterv1connect.AuthServiceName, musterv1connect.UserServiceName, musterv1connect.HealthServiceName} {
+	for _, want := range []protoreflect.FullName{
+		musterv1connect.AuthServiceName, musterv1connect.UserServiceName, musterv1connect.HealthServiceName,
+		musterv1connect.AdminServiceName, musterv1connect.MediaServiceName,
+	} {
 		if !slices.Contains(names, want) {
 			t.Errorf("%s is not among %v", want, names)
 		}

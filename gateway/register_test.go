@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +29,7 @@ const (
 	getMe       = "/muster.v1.UserService/GetMe"
 	updateMe    = "/muster.v1.UserService/UpdateMe"
 	ping        = "/muster.v1.HealthService/Ping"
+	check       = "/muster.v1.HealthService/CheckServices"
 	adaRegister = `{"username":"ada","email":"ada@example.com","password":"correct horse","firstName":"Ada"}`
 	adaLogin    = `{"login":"ada","password":"correct horse"}`
 )
@@ -142,6 +145,49 @@ func TestTheReasonOfAnotherServicePassesThrough(t *testing.T) {
 	}
 	if strings.Contains(got.text, "constraint") {
 		t.Errorf("the cause leaked: %s", got.text)
+	}
+}
+
+func TestAnAddressLearnsOfFewTakenNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	prober, neighbour := []string{"X-Forwarded-For", "2001:db8::1"}, []string{"X-Forwarded-For", "2001:db8:0:1::1"}
+	refusals := []musterv1.Reason{musterv1.Reason_REASON_USERNAME_TAKEN, musterv1.Reason_REASON_EMAIL_TAKEN}
+	for i := range 20 {
+		r := refusals[i%2]
+		w.identity.register = fails[identityv1.RegisterUserRequest, identityv1.RegisterUserResponse](reason.New(r))
+		w.post(register, adaRegister, prober...).refused(t, http.StatusConflict, r, "")
+	}
+	w.identity.register = func(context.Context, *identityv1.RegisterUserRequest) (*identityv1.RegisterUserResponse, error) {
+		t.Error("identity was asked")
+		return nil, reason.New(musterv1.Reason_REASON_USERNAME_TAKEN)
+	}
+	// Another address of the same network is the same client.
+	for _, headers := range [][]string{prober, {"X-Forwarded-For", "2001:db8::2"}} {
+		got := w.post(register, adaRegister, headers...)
+		got.refused(t, http.StatusTooManyRequests, musterv1.Reason_REASON_RATE_LIMITED, "")
+		if after, err := strconv.Atoi(got.header.Get("Retry-After")); err != nil || after < 1 || after > 30 {
+			t.Errorf("Retry-After %q", got.header.Get("Retry-After"))
+		}
+	}
+	w.identity.register = answers[identityv1.RegisterUserRequest](&identityv1.RegisterUserResponse{UserId: ada, Position: position})
+	w.post(register, adaRegister, neighbour...).ok(t)
+	w.post(login, adaLogin, prober...).ok(t)
+}
+
+func TestRegistrationsThatTellNothingAreNotLimited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for range 25 {
+		w.post(register, adaRegister).ok(t)
+	}
+	for _, err := range []error{reason.New(musterv1.Reason_REASON_INVALID_ARGUMENT), reason.New(musterv1.Reason_REASON_OVERLOADED), errors.New("disk on fire")} {
+		w.identity.register = fails[identityv1.RegisterUserRequest, identityv1.RegisterUserResponse](err)
+		for range 25 {
+			if got := w.post(register, adaRegister).detail(t); got.GetReason() == name(musterv1.Reason_REASON_RATE_LIMITED) {
+				t.Fatalf("limited after %v", err)
+			}
+		}
 	}
 }
 

@@ -82,9 +82,21 @@ func TestTheIndexSaysWhereToStart(t *testing.T) {
 	w := newWorld(t, nil)
 	got := w.get("/")
 	got.ok(t)
-	for _, path := range []string{register, login, getMe, "/livez", "/readyz", "/.well-known/jwks.json"} {
+	for _, path := range []string{register, login, getMe, "/livez", "/readyz", "/.well-known/jwks.json", "/docs", "/openapi.yaml", "PUT  /me/avatar"} {
 		if !strings.Contains(got.text, path) {
 			t.Errorf("the index does not name %s", path)
+		}
+	}
+}
+
+func TestTheDocumentationIsServed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	for path, contentType := range map[string]string{"/docs": "text/html", "/openapi.yaml": "application/yaml"} {
+		got := w.get(path)
+		got.ok(t)
+		if !strings.HasPrefix(got.header.Get("Content-Type"), contentType) {
+			t.Errorf("%s: %v", path, got.header)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/reason"
 	"github.com/muster-id/muster/platform/telemetry"
 	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
@@ -21,7 +22,7 @@ func TestIdentityLearnsWhoAsksAndFromWhere(t *testing.T) {
 	calls := make(chan seen, 1)
 	w.identity.getProfile = func(ctx context.Context, _ *identityv1.GetProfileRequest) (*identityv1.GetProfileResponse, error) {
 		calls <- seen{caller(ctx), telemetry.RequestFrom(ctx)}
-		return &identityv1.GetProfileResponse{Profile: &identityv1.Profile{UserId: ada, Username: "ada", Roles: []string{admin}, Active: true}}, nil
+		return &identityv1.GetProfileResponse{Profile: &identityv1.Profile{UserId: ada, Username: "ada", Roles: []string{access.Admin}, Active: true}}, nil
 	}
 	got := w.post(getMe, `{}`, "Authorization", w.bearer(nil), "User-Agent", "curl/8", "X-Request-Id", "my-request-0001")
 	got.ok(t)

@@ -34,6 +34,10 @@ import (
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
 	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
+	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/media/v1/mediav1connect"
+	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
@@ -46,23 +50,30 @@ const (
 )
 
 var (
-	ada      = uuid.MustParse("0192d1a0-0000-7000-8000-000000000001").String()
-	position = &eventlogv1.Position{Log: "identity", Epoch: 1, Stream: "user-" + ada, Version: 2}
+	ada            = uuid.MustParse("0192d1a0-0000-7000-8000-000000000001").String()
+	eve            = uuid.MustParse("0192d1a0-0000-7000-8000-000000000002").String()
+	avatar         = uuid.MustParse("0192d1a0-0000-7000-8000-00000000000a").String()
+	file           = uuid.MustParse("0192d1a0-0000-7000-8000-00000000000f").String()
+	position       = &eventlogv1.Position{Log: "identity", Epoch: 1, Stream: "user-" + ada, Version: 2}
+	avatarPosition = &eventlogv1.Position{Log: "media", Epoch: 1, Stream: "avatar-" + ada, Version: 1}
 )
 
-// world is a gateway on loopback, in front of stand-ins for identity and
-// credentials on real mTLS connections.
+// world is a gateway on loopback, in front of stand-ins for identity,
+// credentials and media on real mTLS connections.
 type world struct {
 	t           *testing.T
 	identity    *identityFake
 	credentials *credentialsFake
-	gateway     *Service
-	base        string
-	client      *http.Client
-	key         ed25519.PrivateKey
-	logs        *syncBuffer
+	media       *mediaFake
+	// status is how each service says it is.
+	status  map[string]*statusFake
+	gateway *Service
+	base    string
+	client  *http.Client
+	key     ed25519.PrivateKey
+	logs    *syncBuffer
 
-	stopIdentity, stopCredentials, stopGateway context.CancelFunc
+	stopIdentity, stopCredentials, stopMedia, stopGateway context.CancelFunc
 }
 
 // newWorld starts one; change may alter the configuration first.
@@ -77,6 +88,8 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.media = newMediaFake()
+	w.status = map[string]*statusFake{"identity": newStatusFake(), "credentials": newStatusFake(), "media": newStatusFake()}
 	w.identity = &identityFake{
 		register: func(context.Context, *identityv1.RegisterUserRequest) (*identityv1.RegisterUserResponse, error) {
 			return &identityv1.RegisterUserResponse{UserId: ada, Position: position}, nil
@@ -90,6 +103,13 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 		updateProfile: func(_ context.Context, r *identityv1.UpdateProfileRequest) (*identityv1.UpdateProfileResponse, error) {
 			return &identityv1.UpdateProfileResponse{Profile: &identityv1.Profile{UserId: ada, FirstName: r.GetFirstName()}, Position: position}, nil
 		},
+		createUser:   answers[identityv1.CreateUserRequest](&identityv1.CreateUserResponse{Profile: &identityv1.Profile{UserId: eve}, Position: position}),
+		getUser:      answers[identityv1.GetUserRequest](&identityv1.GetUserResponse{Profile: &identityv1.Profile{UserId: eve}}),
+		listUsers:    answers[identityv1.ListUsersRequest](&identityv1.ListUsersResponse{Profiles: []*identityv1.Profile{{UserId: eve}}}),
+		updateUser:   answers[identityv1.UpdateUserRequest](&identityv1.UpdateUserResponse{Profile: &identityv1.Profile{UserId: eve}, Position: position}),
+		setUserRoles: answers[identityv1.SetUserRolesRequest](&identityv1.SetUserRolesResponse{Profile: &identityv1.Profile{UserId: eve}, Position: position}),
+		deleteUser:   answers[identityv1.DeleteUserRequest](&identityv1.DeleteUserResponse{ErasedAt: timestamppb.Now(), Position: position}),
+		await:        answers[identityv1.AwaitRequest](&identityv1.AwaitResponse{Applied: true}),
 	}
 	w.credentials = &credentialsFake{
 		login: func(context.Context, *credentialsv1.LoginRequest) (*credentialsv1.LoginResponse, error) {
@@ -113,7 +133,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	}
 
 	folder := t.TempDir()
-	if err := certificate.MakeAuthority(folder, "identity", "credentials", "gateway"); err != nil {
+	if err := certificate.MakeAuthority(folder, "identity", "credentials", "media", "gateway"); err != nil {
 		t.Fatal(err)
 	}
 	config := Config{
@@ -130,6 +150,9 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	})
 	config.CredentialsURL, w.stopCredentials = w.upstream(folder, "credentials", func(mux *http.ServeMux, options connect.HandlerOption) {
 		mux.Handle(credentialsv1connect.NewCredentialsServiceHandler(w.credentials, options))
+	})
+	config.MediaURL, w.stopMedia = w.upstream(folder, "media", func(mux *http.ServeMux, options connect.HandlerOption) {
+		mux.Handle(mediav1connect.NewMediaServiceHandler(w.media, options))
 	})
 	if change != nil {
 		change(&config)
@@ -166,9 +189,13 @@ func (w *world) upstream(folder, name string, mount func(*http.ServeMux, connect
 	}
 	logger := slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
-	mount(mux, serve.Interceptors(serve.Config{Logger: logger, Verifier: token.NewVerifier(token.VerifierConfig{
-		Issuer: issuer, Audience: audience, Keys: keyOf{w.key},
-	})}))
+	options := serve.Interceptors(serve.Config{
+		Logger:          logger,
+		Verifier:        token.NewVerifier(token.VerifierConfig{Issuer: issuer, Audience: audience, Keys: keyOf{w.key}}),
+		MaxRequestBytes: 6 << 20, // media takes pictures
+	})
+	mount(mux, options)
+	mux.Handle(statusv1connect.NewStatusServiceHandler(w.status[name], options))
 	serve.Diagnostics(mux, func() bool { return true })
 	server, err := serve.New(serve.ServerConfig{Name: name, Address: "127.0.0.1:0", Handler: mux, TLS: self.ServerTLS(), Logger: logger})
 	if err != nil {
@@ -229,6 +256,12 @@ func (w *world) bearer(change func(*token.SignerConfig, *token.Claims)) string {
 		w.t.Fatal(err)
 	}
 	return "Bearer " + signed.Reveal()
+}
+
+// bearerOf is the access token of somebody with these roles.
+func (w *world) bearerOf(roles ...string) string {
+	w.t.Helper()
+	return w.bearer(func(_ *token.SignerConfig, c *token.Claims) { c.Roles = roles })
 }
 
 // answer is what came back over HTTP.
@@ -335,12 +368,29 @@ func (a answer) cookie() *http.Cookie {
 	return nil
 }
 
+// answers makes a method that answers the same to all.
+func answers[Req, Res any](answer *Res) func(context.Context, *Req) (*Res, error) {
+	return func(context.Context, *Req) (*Res, error) { return answer, nil }
+}
+
+// fails makes a method that fails for all.
+func fails[Req, Res any](err error) func(context.Context, *Req) (*Res, error) {
+	return func(context.Context, *Req) (*Res, error) { return nil, err }
+}
+
 // identityFake stands in for identity.
 type identityFake struct {
 	register       func(context.Context, *identityv1.RegisterUserRequest) (*identityv1.RegisterUserResponse, error)
 	changePassword func(context.Context, *identityv1.ChangePasswordRequest) (*identityv1.ChangePasswordResponse, error)
 	getProfile     func(context.Context, *identityv1.GetProfileRequest) (*identityv1.GetProfileResponse, error)
 	updateProfile  func(context.Context, *identityv1.UpdateProfileRequest) (*identityv1.UpdateProfileResponse, error)
+	createUser     func(context.Context, *identityv1.CreateUserRequest) (*identityv1.CreateUserResponse, error)
+	getUser        func(context.Context, *identityv1.GetUserRequest) (*identityv1.GetUserResponse, error)
+	listUsers      func(context.Context, *identityv1.ListUsersRequest) (*identityv1.ListUsersResponse, error)
+	updateUser     func(context.Context, *identityv1.UpdateUserRequest) (*identityv1.UpdateUserResponse, error)
+	setUserRoles   func(context.Context, *identityv1.SetUserRolesRequest) (*identityv1.SetUserRolesResponse, error)
+	deleteUser     func(context.Context, *identityv1.DeleteUserRequest) (*identityv1.DeleteUserResponse, error)
+	await          func(context.Context, *identityv1.AwaitRequest) (*identityv1.AwaitResponse, error)
 }
 
 var _ identityv1connect.IdentityServiceHandler = (*identityFake)(nil)
@@ -359,6 +409,34 @@ func (f *identityFake) GetProfile(ctx context.Context, r *connect.Request[identi
 
 func (f *identityFake) UpdateProfile(ctx context.Context, r *connect.Request[identityv1.UpdateProfileRequest]) (*connect.Response[identityv1.UpdateProfileResponse], error) {
 	return reply(f.updateProfile(ctx, r.Msg))
+}
+
+func (f *identityFake) CreateUser(ctx context.Context, r *connect.Request[identityv1.CreateUserRequest]) (*connect.Response[identityv1.CreateUserResponse], error) {
+	return reply(f.createUser(ctx, r.Msg))
+}
+
+func (f *identityFake) GetUser(ctx context.Context, r *connect.Request[identityv1.GetUserRequest]) (*connect.Response[identityv1.GetUserResponse], error) {
+	return reply(f.getUser(ctx, r.Msg))
+}
+
+func (f *identityFake) ListUsers(ctx context.Context, r *connect.Request[identityv1.ListUsersRequest]) (*connect.Response[identityv1.ListUsersResponse], error) {
+	return reply(f.listUsers(ctx, r.Msg))
+}
+
+func (f *identityFake) UpdateUser(ctx context.Context, r *connect.Request[identityv1.UpdateUserRequest]) (*connect.Response[identityv1.UpdateUserResponse], error) {
+	return reply(f.updateUser(ctx, r.Msg))
+}
+
+func (f *identityFake) SetUserRoles(ctx context.Context, r *connect.Request[identityv1.SetUserRolesRequest]) (*connect.Response[identityv1.SetUserRolesResponse], error) {
+	return reply(f.setUserRoles(ctx, r.Msg))
+}
+
+func (f *identityFake) DeleteUser(ctx context.Context, r *connect.Request[identityv1.DeleteUserRequest]) (*connect.Response[identityv1.DeleteUserResponse], error) {
+	return reply(f.deleteUser(ctx, r.Msg))
+}
+
+func (f *identityFake) Await(ctx context.Context, r *connect.Request[identityv1.AwaitRequest]) (*connect.Response[identityv1.AwaitResponse], error) {
+	return reply(f.await(ctx, r.Msg))
 }
 
 // credentialsFake stands in for credentials.
@@ -395,6 +473,104 @@ func (f *credentialsFake) AwaitAccess(ctx context.Context, r *connect.Request[cr
 
 func (f *credentialsFake) GetSigningKeys(ctx context.Context, r *connect.Request[credentialsv1.GetSigningKeysRequest]) (*connect.Response[credentialsv1.GetSigningKeysResponse], error) {
 	return reply(f.keys(ctx, r.Msg))
+}
+
+// mediaFake stands in for media.
+type mediaFake struct {
+	setAvatar        func(context.Context, *mediav1.SetAvatarRequest) (*mediav1.SetAvatarResponse, error)
+	removeAvatar     func(context.Context, *mediav1.RemoveAvatarRequest) (*mediav1.RemoveAvatarResponse, error)
+	getAvatar        func(context.Context, *mediav1.GetAvatarRequest) (*mediav1.GetAvatarResponse, error)
+	createUpload     func(context.Context, *mediav1.CreateUploadRequest) (*mediav1.CreateUploadResponse, error)
+	completeUpload   func(context.Context, *mediav1.CompleteUploadRequest) (*mediav1.CompleteUploadResponse, error)
+	getFile          func(context.Context, *mediav1.GetFileRequest) (*mediav1.GetFileResponse, error)
+	getFileUrl       func(context.Context, *mediav1.GetFileUrlRequest) (*mediav1.GetFileUrlResponse, error)
+	getPublicFileUrl func(context.Context, *mediav1.GetPublicFileUrlRequest) (*mediav1.GetPublicFileUrlResponse, error)
+	listFiles        func(context.Context, *mediav1.ListFilesRequest) (*mediav1.ListFilesResponse, error)
+	shareFile        func(context.Context, *mediav1.ShareFileRequest) (*mediav1.ShareFileResponse, error)
+	unshareFile      func(context.Context, *mediav1.UnshareFileRequest) (*mediav1.UnshareFileResponse, error)
+	deleteFile       func(context.Context, *mediav1.DeleteFileRequest) (*mediav1.DeleteFileResponse, error)
+}
+
+var _ mediav1connect.MediaServiceHandler = (*mediaFake)(nil)
+
+func newMediaFake() *mediaFake {
+	return &mediaFake{
+		setAvatar:        answers[mediav1.SetAvatarRequest](&mediav1.SetAvatarResponse{AvatarId: avatar, Position: avatarPosition}),
+		removeAvatar:     answers[mediav1.RemoveAvatarRequest](&mediav1.RemoveAvatarResponse{Position: avatarPosition}),
+		getAvatar:        answers[mediav1.GetAvatarRequest](&mediav1.GetAvatarResponse{Picture: []byte("a JPEG")}),
+		createUpload:     answers[mediav1.CreateUploadRequest](&mediav1.CreateUploadResponse{FileId: file}),
+		completeUpload:   answers[mediav1.CompleteUploadRequest](&mediav1.CompleteUploadResponse{File: &mediav1.File{FileId: file}}),
+		getFile:          answers[mediav1.GetFileRequest](&mediav1.GetFileResponse{File: &mediav1.File{FileId: file}}),
+		getFileUrl:       answers[mediav1.GetFileUrlRequest](&mediav1.GetFileUrlResponse{Url: "http://storage.example.com/signed"}),
+		getPublicFileUrl: answers[mediav1.GetPublicFileUrlRequest](&mediav1.GetPublicFileUrlResponse{Url: "http://storage.example.com/signed"}),
+		listFiles:        answers[mediav1.ListFilesRequest](&mediav1.ListFilesResponse{Files: []*mediav1.File{{FileId: file}}}),
+		shareFile:        answers[mediav1.ShareFileRequest](&mediav1.ShareFileResponse{File: &mediav1.File{FileId: file}}),
+		unshareFile:      answers[mediav1.UnshareFileRequest](&mediav1.UnshareFileResponse{File: &mediav1.File{FileId: file}}),
+		deleteFile:       answers[mediav1.DeleteFileRequest](&mediav1.DeleteFileResponse{}),
+	}
+}
+
+func (f *mediaFake) SetAvatar(ctx context.Context, r *connect.Request[mediav1.SetAvatarRequest]) (*connect.Response[mediav1.SetAvatarResponse], error) {
+	return reply(f.setAvatar(ctx, r.Msg))
+}
+
+func (f *mediaFake) RemoveAvatar(ctx context.Context, r *connect.Request[mediav1.RemoveAvatarRequest]) (*connect.Response[mediav1.RemoveAvatarResponse], error) {
+	return reply(f.removeAvatar(ctx, r.Msg))
+}
+
+func (f *mediaFake) GetAvatar(ctx context.Context, r *connect.Request[mediav1.GetAvatarRequest]) (*connect.Response[mediav1.GetAvatarResponse], error) {
+	return reply(f.getAvatar(ctx, r.Msg))
+}
+
+func (f *mediaFake) CreateUpload(ctx context.Context, r *connect.Request[mediav1.CreateUploadRequest]) (*connect.Response[mediav1.CreateUploadResponse], error) {
+	return reply(f.createUpload(ctx, r.Msg))
+}
+
+func (f *mediaFake) CompleteUpload(ctx context.Context, r *connect.Request[mediav1.CompleteUploadRequest]) (*connect.Response[mediav1.CompleteUploadResponse], error) {
+	return reply(f.completeUpload(ctx, r.Msg))
+}
+
+func (f *mediaFake) GetFile(ctx context.Context, r *connect.Request[mediav1.GetFileRequest]) (*connect.Response[mediav1.GetFileResponse], error) {
+	return reply(f.getFile(ctx, r.Msg))
+}
+
+func (f *mediaFake) GetFileUrl(ctx context.Context, r *connect.Request[mediav1.GetFileUrlRequest]) (*connect.Response[mediav1.GetFileUrlResponse], error) {
+	return reply(f.getFileUrl(ctx, r.Msg))
+}
+
+func (f *mediaFake) GetPublicFileUrl(ctx context.Context, r *connect.Request[mediav1.GetPublicFileUrlRequest]) (*connect.Response[mediav1.GetPublicFileUrlResponse], error) {
+	return reply(f.getPublicFileUrl(ctx, r.Msg))
+}
+
+func (f *mediaFake) ListFiles(ctx context.Context, r *connect.Request[mediav1.ListFilesRequest]) (*connect.Response[mediav1.ListFilesResponse], error) {
+	return reply(f.listFiles(ctx, r.Msg))
+}
+
+func (f *mediaFake) ShareFile(ctx context.Context, r *connect.Request[mediav1.ShareFileRequest]) (*connect.Response[mediav1.ShareFileResponse], error) {
+	return reply(f.shareFile(ctx, r.Msg))
+}
+
+func (f *mediaFake) UnshareFile(ctx context.Context, r *connect.Request[mediav1.UnshareFileRequest]) (*connect.Response[mediav1.UnshareFileResponse], error) {
+	return reply(f.unshareFile(ctx, r.Msg))
+}
+
+func (f *mediaFake) DeleteFile(ctx context.Context, r *connect.Request[mediav1.DeleteFileRequest]) (*connect.Response[mediav1.DeleteFileResponse], error) {
+	return reply(f.deleteFile(ctx, r.Msg))
+}
+
+// statusFake stands in for the status that each service tells.
+type statusFake struct {
+	get func(context.Context, *statusv1.GetStatusRequest) (*statusv1.GetStatusResponse, error)
+}
+
+var _ statusv1connect.StatusServiceHandler = (*statusFake)(nil)
+
+func newStatusFake() *statusFake {
+	return &statusFake{get: answers[statusv1.GetStatusRequest](&statusv1.GetStatusResponse{StartedAt: timestamppb.Now()})}
+}
+
+func (f *statusFake) GetStatus(ctx context.Context, r *connect.Request[statusv1.GetStatusRequest]) (*connect.Response[statusv1.GetStatusResponse], error) {
+	return reply(f.get(ctx, r.Msg))
 }
 
 func reply[T any](message *T, err error) (*connect.Response[T], error) {

@@ -15,12 +15,15 @@ type Config struct {
 	Listen         string `env:"LISTEN" envDefault:"127.0.0.1:8081" desc:"Address of the internal port, mTLS"`
 	Certificates   string `env:"CERTIFICATES,required" desc:"Folder with ca.pem, identity.pem and identity.key"`
 	CredentialsURL string `env:"CREDENTIALS_URL,required" desc:"Where credentials listens, https://host:port; its keys verify access tokens"`
+	MediaURL       string `env:"MEDIA_URL,required" desc:"Where media serves its event log, https://host:port; who has which picture comes from there"`
 
 	DatabaseURL             secret.String `env:"DATABASE_URL,required" desc:"Identity's database, as the run-time role"`
 	DatabaseOwnerURL        secret.String `env:"DATABASE_OWNER_URL,required" desc:"The same as its owner, for migrations"`
 	KeyringDatabaseURL      secret.String `env:"KEYRING_DATABASE_URL,required" desc:"The keyring's database, as the run-time role"`
 	KeyringDatabaseOwnerURL secret.String `env:"KEYRING_DATABASE_OWNER_URL,required" desc:"The same as its owner, for migrations"`
 	BrokerURL               secret.String `env:"BROKER_URL" desc:"RabbitMQ, amqp://user:password@host/vhost; empty for none"`
+
+	MetricsListen string `env:"METRICS_LISTEN" desc:"Address of /metrics for Prometheus, HTTP without a password; empty for none"`
 
 	KeyEncryptionKey secret.String `env:"KEY_ENCRYPTION_KEY,required" desc:"Wraps the keys of the keyring: 32 bytes, base64 or hexadecimal"`
 

@@ -1,11 +1,14 @@
 // Package identity is the service that knows who people are. It owns the event
 // log "identity" and the keyring that its events are sealed under.
 //
-//	gateway ──RegisterUser, ChangePassword, GetProfile, UpdateProfile──▶ internal/rpc ─▶ internal/app
-//	                                                                                       │ internal/user decides
-//	                      keyring database ◀─ internal/keyring ◀─ eventstore/seal ◀────────┤
-//	                                                                                       ▼
-//	                                                    identity database, schema log: events, commands, reservations
-//	                                                                  │                    │
-//	credentials ◀── EventLogService, KeyringService ──────────────────┘                    └─ forwarder ─▶ RabbitMQ
+//	gateway ──commands, GetProfile, GetUser──▶ internal/rpc ─▶ internal/app
+//	   │                                                         │ internal/user decides
+//	   │                                                         ├─ eventstore/seal ─▶ internal/keyring ─▶ keyring database
+//	   │                                                         ▼
+//	   │                        identity database, schema log: events, commands, reservations
+//	   │                                │                        │                 │
+//	   │      credentials, media ◀── EventLogService             ▼                 └─ forwarder ─▶ RabbitMQ
+//	   └──ListUsers──▶ read.users ◀── internal/users ◀── what was appended
+//	                   read.avatars ◀── internal/avatars ◀── media's log
+//	                   keys destroyed ◀── internal/eraser ◀── UserErased
 package identity

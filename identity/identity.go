@@ -15,21 +15,21 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
-	"github.com/muster-id/muster/eventstore/broker"
 	"github.com/muster-id/muster/eventstore/eventlog"
-	"github.com/muster-id/muster/eventstore/forwarder"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/seal"
 	"github.com/muster-id/muster/identity/internal/app"
 	"github.com/muster-id/muster/identity/internal/keyring"
 	"github.com/muster-id/muster/identity/internal/rpc"
 	"github.com/muster-id/muster/identity/internal/store"
+	"github.com/muster-id/muster/identity/internal/users"
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/platform/telemetry"
 	"github.com/muster-id/muster/platform/token"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
@@ -38,12 +38,15 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
 )
 
 const (
 	service = "identity"
-	// Connections to each database. A command holds one for its append only.
-	logConnections     = 16
+	// Connections to each database. A command holds one for its append only, a
+	// projection one for a batch.
+	logConnections     = 20
 	keyringConnections = 8
 	// cachedKeys bounds the keys in memory: some 200 bytes each.
 	cachedKeys = 10_000
@@ -54,7 +57,8 @@ type Service struct {
 	logger    *slog.Logger
 	pools     []*pgxpool.Pool
 	log       *postgres.Log
-	broker    secret.String
+	followers followers
+	observed
 	upstream  *http.Client
 	passwords *password.Pool
 	server    *serve.Server
@@ -67,7 +71,7 @@ type Service struct {
 // to it that there is a first administrator, and binds the port. It waits for
 // no other service. Run has to follow: it closes what New has opened.
 func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, error) {
-	s := &Service{logger: logger, broker: config.BrokerURL, leaving: make(chan struct{}), ready: make(chan struct{})}
+	s := &Service{logger: logger, leaving: make(chan struct{}), ready: make(chan struct{})}
 	if err := s.wire(ctx, config); err != nil {
 		s.close()
 		return nil, fmt.Errorf("identity: %w", err)
@@ -87,12 +91,18 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	events, err := s.open(ctx, database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()},
-		config.DatabaseOwnerURL, config.DatabaseURL, logConnections)
+	if s.tracing, err = telemetry.NewTracing(ctx, service, s.logger); err != nil {
+		return err
+	}
+	migrations, err := store.Migrations()
 	if err != nil {
 		return err
 	}
-	keys, err := s.open(ctx, keyring.Migrations(), config.KeyringDatabaseOwnerURL, config.KeyringDatabaseURL, keyringConnections)
+	events, err := s.open(ctx, config.DatabaseOwnerURL, config.DatabaseURL, logConnections, migrations...)
+	if err != nil {
+		return err
+	}
+	keys, err := s.open(ctx, config.KeyringDatabaseOwnerURL, config.KeyringDatabaseURL, keyringConnections, keyring.Migrations())
 	if err != nil {
 		return err
 	}
@@ -103,14 +113,21 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if s.log, err = postgres.Open(ctx, events, app.LogName, s.logger); err != nil {
 		return err
 	}
+	codec := seal.NewCodec(seal.NewCache(ring, seal.MaxCacheAge, cachedKeys, time.Now), ring, protoregistry.GlobalTypes)
+	if err := s.follow(ctx, config, self, events, codec, ring); err != nil {
+		return err
+	}
 	s.passwords = config.Passwords.Pool()
 	identity := app.New(app.Config{
 		Log:          s.log,
-		Codec:        seal.NewCodec(seal.NewCache(ring, seal.MaxCacheAge, cachedKeys, time.Now), ring, protoregistry.GlobalTypes),
+		Codec:        codec,
 		Reservations: ring.Reservations(),
 		Fingerprints: ring.Fingerprints(),
 		Passwords:    s.passwords,
 		Exclusive:    store.NewExclusive(events),
+		Directory:    users.NewRows(events),
+		Avatars:      s.followers.rows,
+		Projections:  map[string]app.Projection{app.LogName: s.followers.users, mediaLog: s.followers.avatars},
 		Now:          time.Now,
 		NewID:        uuid.NewV7,
 	})
@@ -121,8 +138,8 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 }
 
 // open migrates a database as its owner and opens it as the run-time role.
-func (s *Service) open(ctx context.Context, migrations database.Migrations, owner, runtime secret.String, connections int32) (*pgxpool.Pool, error) {
-	if err := database.Migrate(ctx, owner, migrations); err != nil {
+func (s *Service) open(ctx context.Context, owner, runtime secret.String, connections int32, migrations ...database.Migrations) (*pgxpool.Pool, error) {
+	if err := database.Migrate(ctx, owner, migrations...); err != nil {
 		return nil, err
 	}
 	pool, err := database.Open(ctx, runtime, service, connections)
@@ -161,15 +178,21 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 	mux := http.NewServeMux()
 	mux.Handle(identityv1connect.NewIdentityServiceHandler(rpc.NewIdentity(identity), options))
 	mux.Handle(keyringv1connect.NewKeyringServiceHandler(rpc.NewKeyring(ring), options))
-	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(&patient{Reader: s.log, leaving: s.leaving}), options))
+	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), options))
+	if err := s.observe(config); err != nil {
+		return err
+	}
+	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, options))
 	databases := database.Alive(s.pools...)
 	serve.Diagnostics(mux, func() bool { return s.serving.Load() && databases() },
-		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName)
+		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName)
 	server, err := serve.New(serve.ServerConfig{
 		Name:    service,
 		Address: config.Listen,
 		Handler: mux,
 		TLS:     self.ServerTLS(),
+		Tracers: s.tracing.Provider(),
+		Meter:   s.metrics,
 		Logger:  s.logger,
 	})
 	s.server = server
@@ -179,9 +202,12 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 // Run serves until ctx ends, and is called once. It shuts down in this order:
 //
 //  1. readers that wait at the head of the log are answered
-//  2. the server takes no more calls, and those under way end, within 5 seconds
-//  3. the forwarder and the log's notifier stop; what they leave, the next ones find
-//  4. the connections to the broker and to the databases are closed
+//  2. the server takes no more calls, and those under way end, within 5 seconds;
+//     they may wait for a projection
+//  3. projections, eraser, forwarder and the log's notifier stop; what they leave,
+//     the next ones find
+//  4. the connections to the broker, to media and to the databases are closed, and
+//     the last spans go to their collector
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
 	defer s.passwords.MakeRoom()()
@@ -199,8 +225,13 @@ func (s *Service) Run(ctx context.Context) error {
 		})
 	}
 	start(s.log.Run)
-	if !s.broker.Empty() {
-		start(s.forward)
+	start(s.followers.users.Run)
+	start(s.followers.avatars.Run)
+	start(s.followers.eraser.Run)
+	start(s.monitor.Run)
+	start(s.scraped.Run)
+	if s.followers.forwarder != nil {
+		start(s.followers.forwarder.Run)
 	}
 	stopLeaving := context.AfterFunc(ctx, func() {
 		s.serving.Store(false)
@@ -214,17 +245,6 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(err, parts.Wait())
 }
 
-// forward carries the log to the broker until ctx ends.
-func (s *Service) forward(ctx context.Context) error {
-	connection, err := broker.Connect(ctx, broker.Config{URL: s.broker, Logger: s.logger})
-	if err != nil {
-		return fmt.Errorf("identity: MUSTER_IDENTITY_BROKER_URL: %w", err)
-	}
-	publisher := broker.NewPublisher(connection)
-	err = forwarder.New(s.log, forwarder.Config{Publisher: publisher, Logger: s.logger}).Run(ctx)
-	return errors.Join(err, publisher.Close(), connection.Close())
-}
-
 // Addr is the address that is served, host:port.
 func (s *Service) Addr() string { return s.server.Addr() }
 
@@ -232,12 +252,15 @@ func (s *Service) Addr() string { return s.server.Addr() }
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
 func (s *Service) close() {
+	s.followers.close()
 	for _, pool := range s.pools {
 		pool.Close()
 	}
 	if s.upstream != nil {
 		s.upstream.CloseIdleConnections()
 	}
+	_ = s.scraped.Close() // it is closed already where it ran
+	s.tracing.Close()
 }
 
 // services are what identity serves.
@@ -246,5 +269,6 @@ func services() []protoreflect.ServiceDescriptor {
 		identityv1.File_muster_identity_v1_identity_proto.Services().ByName("IdentityService"),
 		keyringv1.File_muster_keyring_v1_keyring_proto.Services().ByName("KeyringService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
+		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
 	}
 }

@@ -25,13 +25,12 @@ import (
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/broker"
 	"github.com/muster-id/muster/eventstore/eventlog"
-	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/seal"
 	"github.com/muster-id/muster/identity"
 	"github.com/muster-id/muster/identity/internal/keyring"
+	"github.com/muster-id/muster/identity/internal/store"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/config"
-	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/reason"
 	"github.com/muster-id/muster/platform/secret"
@@ -111,12 +110,17 @@ func newHouse(t *testing.T) *house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	events := teststack.Database(t, database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()})
+	sets, err := store.Migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	events := teststack.Database(t, sets...)
 	keys := teststack.Database(t, keyring.Migrations())
 	h.config = identity.Config{
 		Listen:                  "127.0.0.1:0",
 		Certificates:            h.certificates,
 		CredentialsURL:          h.credentials(t, jwks),
+		MediaURL:                "https://127.0.0.1:1", // where nobody is
 		DatabaseURL:             events.Runtime,
 		DatabaseOwnerURL:        events.Owner,
 		KeyringDatabaseURL:      keys.Runtime,
@@ -382,7 +386,7 @@ func TestHealthIsThatOfBothDatabases(t *testing.T) {
 func (h *house) untilHealth(t *testing.T, want grpchealth.Status) {
 	t.Helper()
 	client := grpchealth.NewClient(h.as(t, "gateway"), h.url, serve.ClientInterceptors())
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -528,7 +532,7 @@ func TestSettingsAreReadWithTheirDefaults(t *testing.T) {
 	var settings identity.Config
 	environ := []string{}
 	for _, required := range []string{
-		"CERTIFICATES", "CREDENTIALS_URL", "DATABASE_URL", "DATABASE_OWNER_URL", "KEYRING_DATABASE_URL", "KEYRING_DATABASE_OWNER_URL",
+		"CERTIFICATES", "CREDENTIALS_URL", "MEDIA_URL", "DATABASE_URL", "DATABASE_OWNER_URL", "KEYRING_DATABASE_URL", "KEYRING_DATABASE_OWNER_URL",
 		"KEY_ENCRYPTION_KEY", "FIRST_ADMIN_PASSWORD_FILE", "TOKEN_ISSUER", "TOKEN_AUDIENCE",
 	} {
 		environ = append(environ, "MUSTER_IDENTITY_"+required+"=given")

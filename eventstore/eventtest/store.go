@@ -39,6 +39,8 @@ func RunStore(t *testing.T, open func(t *testing.T) StoreUnderTest) {
 		"a name has one holder":                                   nameHeld,
 		"a released name is free":                                 nameReleased,
 		"of concurrent holders of a name one wins":                nameRace,
+		"a kind is not given back by its last holder":             lastHolderKept,
+		"of the last two holders one stays":                       lastHoldersRace,
 		"a stream is read from a version on":                      streamFrom,
 		"a log is read in pages":                                  logPages,
 		"a cursor goes on where it stood":                         cursorResumes,
@@ -336,6 +338,55 @@ func nameRace(t *testing.T, store StoreUnderTest) {
 	}
 	if won != 1 {
 		t.Errorf("%d won, want 1", won)
+	}
+}
+
+func wantLastHolder(t *testing.T, err error, kind string) {
+	t.Helper()
+	var last *eventstore.LastHolderError
+	if !errors.As(err, &last) || last.Kind != kind {
+		t.Errorf("%v, want that nobody else holds a %s", err, kind)
+	}
+}
+
+func lastHolderKept(t *testing.T, store StoreUnderTest) {
+	holder, other := newStream(), newStream()
+	mustAppend(t, store, eventstore.Append{
+		Stream: holder, Expected: eventstore.NoStream, Events: newEvents(1),
+		Reserve: []eventstore.Reservation{name("chief", 1), name("chief", 2), name("email", 1)},
+	})
+	giveBack := eventstore.Append{Stream: holder, Expected: 1, Events: newEvents(1), Release: []string{"chief"}, Keep: []string{"chief"}}
+	_, err := store.Append(t.Context(), giveBack)
+	wantLastHolder(t, err, "chief")
+	// A holder of another kind is none, and what was refused was not given back.
+	mustAppend(t, store, eventstore.Append{Stream: other, Expected: eventstore.NoStream, Events: newEvents(1), Reserve: []eventstore.Reservation{name("email", 2)}})
+	_, err = store.Append(t.Context(), giveBack)
+	wantLastHolder(t, err, "chief")
+	_, err = store.Append(t.Context(), eventstore.Append{Stream: other, Expected: 1, Events: newEvents(1), Reserve: []eventstore.Reservation{name("chief", 1)}})
+	wantReserved(t, err, "chief")
+	mustAppend(t, store, eventstore.Append{Stream: other, Expected: 1, Events: newEvents(1), Reserve: []eventstore.Reservation{name("chief", 3)}})
+	mustAppend(t, store, giveBack)
+	wantVersions(t, store, holder, 2)
+}
+
+func lastHoldersRace(t *testing.T, store StoreUnderTest) {
+	appends := make([]eventstore.Append, 8)
+	for i := range appends {
+		stream := newStream()
+		mustAppend(t, store, eventstore.Append{
+			Stream: stream, Expected: eventstore.NoStream, Events: newEvents(1), Reserve: []eventstore.Reservation{name("chief", byte(i))},
+		})
+		appends[i] = eventstore.Append{Stream: stream, Expected: 1, Events: newEvents(1), Release: []string{"chief"}, Keep: []string{"chief"}}
+	}
+	stayed := 0
+	for _, err := range race(t, store, appends) {
+		if err != nil {
+			stayed++
+			wantLastHolder(t, err, "chief")
+		}
+	}
+	if stayed != 1 {
+		t.Errorf("%d of the last holders stayed, want 1", stayed)
 	}
 }
 

@@ -1,6 +1,7 @@
 package forwarder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,12 +48,12 @@ func newFlow(t testing.TB) flow {
 		require.NoError(t, <-ended)
 	})
 	url := teststack.VirtualHost(t)
-	return flow{log: log, url: url, connection: connect(t, url)}
+	return flow{log: log, url: url, connection: connect(t, url, slog.New(slog.DiscardHandler))}
 }
 
-func connect(t testing.TB, url string) *broker.Connection {
+func connect(t testing.TB, url string, logger *slog.Logger) *broker.Connection {
 	t.Helper()
-	connection, err := broker.Connect(t.Context(), broker.Config{URL: secret.New(url), Logger: slog.New(slog.DiscardHandler)})
+	connection, err := broker.Connect(t.Context(), broker.Config{URL: secret.New(url), Logger: logger})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, connection.Close()) })
 	return connection
@@ -62,13 +63,35 @@ func (f flow) forwarder() *Forwarder {
 	return New(f.log, Config{Publisher: broker.NewPublisher(f.connection), Logger: slog.New(slog.DiscardHandler), Batch: 50})
 }
 
+// subscribe returns once the queue is bound: of a batch that is published
+// meanwhile the later part would arrive first.
 func (f flow) subscribe(t testing.TB) <-chan *message.Message {
 	t.Helper()
-	subscriber := broker.NewSubscriber(connect(t, f.url), users)
+	bound := &begun{line: []byte("msg=consuming"), seen: make(chan struct{})}
+	subscriber := broker.NewSubscriber(connect(t, f.url, slog.New(slog.NewTextHandler(bound, nil))), users)
 	received, err := subscriber.Subscribe(t.Context(), users.Queue)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, subscriber.Close()) })
+	select {
+	case <-bound.seen:
+	case <-time.After(patience):
+		t.Fatal("the queue is not consumed")
+	}
 	return received
+}
+
+// begun is a log that waits for a line.
+type begun struct {
+	line []byte
+	once sync.Once
+	seen chan struct{}
+}
+
+func (b *begun) Write(line []byte) (int, error) {
+	if bytes.Contains(line, b.line) {
+		b.once.Do(func() { close(b.seen) })
+	}
+	return len(line), nil
 }
 
 // append appends an event at a version of a stream.
@@ -185,9 +208,10 @@ func TestWithoutAQueueTheCheckpointStaysAndNothingIsLost(t *testing.T) {
 	stop()
 	require.Empty(t, f.checkpoint(t))
 
+	received := f.subscribe(t)
 	running(t, f.forwarder())
 	seen := arrivals{versions: make(map[string]int64)}
-	seen.until(t, f.subscribe(t), 2, 3)
+	seen.until(t, received, 2, 3)
 	require.Zero(t, seen.repeated)
 }
 

@@ -9,9 +9,13 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/broker"
 	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/internal/tracing"
 )
 
 const (
@@ -25,7 +29,7 @@ const (
 	saveInterval = 10 * time.Second
 	// passOver is how long a routing key may be without a queue before its events
 	// are left to the tails of the projections.
-	passOver = 30 * time.Second
+	passOver = 5 * time.Second
 )
 
 // Leadership is the right to be the one that forwards a log, and what comes
@@ -63,6 +67,9 @@ type Config struct {
 	Interval time.Duration
 	// Batch is how many events are read and published at once; 500 where 0.
 	Batch int
+	// Tracers makes a span of each batch in the traces that its events came from;
+	// nil for none.
+	Tracers trace.TracerProvider
 }
 
 // Forwarder carries a log to the broker.
@@ -70,6 +77,7 @@ type Forwarder struct {
 	lead         func(context.Context) (Leadership, error)
 	publisher    Publisher
 	logger       *slog.Logger
+	tracers      trace.TracerProvider
 	interval     time.Duration
 	batch        int
 	saveInterval time.Duration
@@ -91,6 +99,8 @@ type state struct {
 	leading   bool
 	forwarded int64
 	passed    int64
+	pending   int       // events that are read and not confirmed
+	heldUp    time.Time // since when it does not get on; zero when it does
 	oldest    time.Time // of what is read and not confirmed; zero for nothing
 	fault     string    // what was logged last; empty when all is well
 	err       error
@@ -102,7 +112,7 @@ type Stats struct {
 	Leading bool
 	// Forwarded counts the events that the broker has confirmed since the start.
 	Forwarded int64
-	// PassedOver counts the events that no queue wanted for 30 seconds. The
+	// PassedOver counts the events that no queue wanted for 5 seconds. The
 	// broker has not got them; projections read them from the log.
 	PassedOver int64
 	// Lag is the age of the oldest event that was read and is not confirmed; 0
@@ -110,6 +120,10 @@ type Stats struct {
 	Lag time.Duration
 	// Err is why it does not get on at present; nil when it does.
 	Err error
+	// Pending counts the events that were read and are not confirmed.
+	Pending int
+	// HeldUpSince is since when it does not get on; zero when it does.
+	HeldUpSince time.Time
 }
 
 // New makes a forwarder of a log.
@@ -124,6 +138,7 @@ func New[L Leadership](log Log[L], config Config) *Forwarder {
 		},
 		publisher:    config.Publisher,
 		logger:       config.Logger,
+		tracers:      config.Tracers,
 		interval:     config.Interval,
 		batch:        config.Batch,
 		saveInterval: saveInterval,
@@ -145,7 +160,7 @@ func (f *Forwarder) Run(ctx context.Context) error {
 	for {
 		since := time.Now()
 		err := f.follow(ctx)
-		f.set(func(s *state) { s.leading, s.oldest = false, time.Time{} })
+		f.set(func(s *state) { s.leading, s.oldest, s.pending = false, time.Time{}, 0 })
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // told to end
 		}
@@ -161,7 +176,10 @@ func (f *Forwarder) Run(ctx context.Context) error {
 func (f *Forwarder) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	stats := Stats{Leading: f.state.leading, Forwarded: f.state.forwarded, PassedOver: f.state.passed, Err: f.state.err}
+	stats := Stats{
+		Leading: f.state.leading, Forwarded: f.state.forwarded, PassedOver: f.state.passed, Err: f.state.err,
+		Pending: f.state.pending, HeldUpSince: f.state.heldUp,
+	}
 	if !f.state.oldest.IsZero() {
 		stats.Lag = time.Since(f.state.oldest)
 	}
@@ -217,7 +235,8 @@ func (f *Forwarder) follow(ctx context.Context) error {
 // or ctx ends. The checkpoint stays as it is meanwhile, and the projections read
 // the log.
 func (f *Forwarder) publish(ctx context.Context, leadership Leadership, events []eventstore.Event) error {
-	f.set(func(s *state) { s.oldest = events[0].OccurredAt })
+	f.set(func(s *state) { s.oldest, s.pending = events[0].OccurredAt, len(events) })
+	began, batch := time.Now(), events
 	var retry backoff.Backoff
 	for {
 		err := f.publisher.PublishBatch(ctx, events)
@@ -236,7 +255,8 @@ func (f *Forwarder) publish(ctx context.Context, leadership Leadership, events [
 			f.failed("events cannot be published, trying again until they can", err)
 		}
 		if len(events) == 0 {
-			f.set(func(s *state) { s.oldest = time.Time{} })
+			f.set(func(s *state) { s.oldest, s.pending = time.Time{}, 0 })
+			tracing.Record(f.tracers, "publish "+batch[0].Log, trace.SpanKindProducer, began, batch, attribute.String("muster.log", batch[0].Log))
 			return nil
 		}
 		if err := wait(ctx, leadership, retry.Next()); err != nil {
@@ -273,7 +293,9 @@ func (f *Forwarder) settle(events []eventstore.Event, returned []string) (left [
 			f.logger.Warn("no queue wants these events, leaving them to the log", slog.String("routingKey", key))
 		}
 	}
-	f.set(func(s *state) { s.forwarded, s.passed = s.forwarded+forwarded, s.passed+passed })
+	f.set(func(s *state) {
+		s.forwarded, s.passed, s.pending = s.forwarded+forwarded, s.passed+passed, len(left)
+	})
 	return left
 }
 
@@ -297,7 +319,12 @@ func (f *Forwarder) set(change func(*state)) {
 // failed notes why it does not get on, and logs what was not so before.
 func (f *Forwarder) failed(what string, err error) {
 	var known bool
-	f.set(func(s *state) { known, s.fault, s.err = s.fault == what, what, err })
+	f.set(func(s *state) {
+		known, s.fault, s.err = s.fault == what, what, err
+		if s.heldUp.IsZero() {
+			s.heldUp = time.Now()
+		}
+	})
 	if !known {
 		f.logger.Warn(what, slog.Any("error", err))
 	}
@@ -305,7 +332,7 @@ func (f *Forwarder) failed(what string, err error) {
 
 func (f *Forwarder) recovered() {
 	var failed bool
-	f.set(func(s *state) { failed, s.fault, s.err = s.fault != "", "", nil })
+	f.set(func(s *state) { failed, s.fault, s.err, s.heldUp = s.fault != "", "", nil, time.Time{} })
 	if failed {
 		f.logger.Info("forwarding again")
 	}

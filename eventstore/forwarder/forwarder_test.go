@@ -16,10 +16,13 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/broker"
+	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 )
 
 // patience is how long a test waits for what must happen.
@@ -391,4 +394,57 @@ func TestDefaults(t *testing.T) {
 	f := New(newMemory(t, 0), Config{})
 	require.Equal(t, 100*time.Millisecond, f.interval)
 	require.Equal(t, 500, f.batch)
+}
+
+// What does not get on is told to operators after half a minute, and never as
+// down: projections read the log.
+func TestOperatorsAreToldWhenEventsDoNotReachTheBroker(t *testing.T) {
+	t.Parallel()
+	log, out := newMemory(t, 4), newPipe(slices.Repeat([]error{broker.ErrNotConnected}, 1000)...)
+	f, _ := forward(t, log, out)
+	stop := running(t, f)
+	<-out.calls
+	<-out.calls
+	stats := f.Stats()
+	require.False(t, stats.HeldUpSince.IsZero())
+	require.Equal(t, 4, stats.Pending)
+	is, problem, err := f.Probe(t.Context())
+	require.Equal(t, statusv1.State_STATE_UP, is, "a retry or two is nobody's business: %s, %v", problem, err)
+	f.set(func(s *state) { s.heldUp = time.Now().Add(-heldUpFor) })
+	is, problem, err = f.Probe(t.Context())
+	require.Equal(t, statusv1.State_STATE_DEGRADED, is)
+	require.NotEmpty(t, problem)
+	require.ErrorIs(t, err, broker.ErrNotConnected)
+	stop()
+
+	values := make(map[string]float64)
+	f.Metrics("identity")(func(name, help string, value float64, labels ...string) {
+		require.NotEmpty(t, help, name)
+		require.Equal(t, []string{"log", "identity"}, labels, name)
+		values[name] = value
+	})
+	require.Zero(t, values["muster_forwarder_leading"], "it has ended")
+	require.Contains(t, values, "muster_forwarder_lag_seconds")
+	require.Greater(t, values["muster_forwarder_held_up_seconds"], 29.0)
+}
+
+// A batch that is confirmed is a span of the call that its events came from.
+func TestABatchIsASpanOfTheCallThatItCameFrom(t *testing.T) {
+	t.Parallel()
+	log, out := newMemory(t, 2), newPipe()
+	for i := range log.events {
+		log.events[i].Log, log.events[i].OccurredAt = "identity", time.Now()
+		log.events[i].Metadata.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	}
+	recorder := tracetest.NewSpanRecorder()
+	f := New(log, Config{
+		Publisher: out, Logger: slog.New(slog.DiscardHandler), Interval: time.Millisecond,
+		Tracers: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder)),
+	})
+	running(t, f)
+	log.await(t, "save 2")
+	spans := recorder.Ended()
+	require.Len(t, spans, 1)
+	require.Equal(t, "publish identity", spans[0].Name())
+	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", spans[0].SpanContext().TraceID().String())
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/internal/tracing"
 )
 
 //go:embed queries/command_record.sql
@@ -28,6 +29,9 @@ var commandSweepSQL string
 
 //go:embed queries/release.sql
 var releaseSQL string
+
+//go:embed queries/keep.sql
+var keepSQL string
 
 //go:embed queries/reserve.sql
 var reserveSQL string
@@ -74,8 +78,11 @@ func (l *Log) Append(ctx context.Context, a eventstore.Append) (eventstore.Appen
 	}
 	ctx, cancel := context.WithTimeout(ctx, appendTimeout)
 	defer cancel()
+	ctx, span := tracing.Start(ctx, "append "+l.name)
+	defer span.End()
 	for attempt := 1; ; attempt++ {
 		appended, again, err := l.appendOnce(ctx, a)
+		l.counts.note(appended, len(a.Events), err)
 		if err == nil {
 			if !appended.Replayed {
 				l.bell.ring()
@@ -116,7 +123,7 @@ func (l *Log) appendOnce(ctx context.Context, a eventstore.Append) (appended eve
 		}
 	}
 	appended.Position = eventstore.Position{Log: l.name, Epoch: l.Epoch(), Stream: a.Stream, Version: expected + int64(len(a.Events))}
-	if a.Command == nil && len(a.Reserve) == 0 && len(a.Release) == 0 {
+	if a.Command == nil && len(a.Reserve) == 0 && len(a.Release) == 0 && len(a.Keep) == 0 {
 		// One statement is a transaction by itself.
 		err = l.insert(ctx, l.pool.Exec, a, expected)
 	} else {
@@ -133,8 +140,9 @@ func (l *Log) appendOnce(ctx context.Context, a eventstore.Append) (appended eve
 }
 
 // transact appends in two round trips: all statements in one, the commit in the
-// other. The command comes first, since a concurrent duplicate has to wait for
-// its outcome, then the reservations in the order of their names.
+// other. Kinds that are kept come first, since all who keep one take turns, then
+// the command, since a concurrent duplicate has to wait for its outcome, then
+// the reservations in the order of their names.
 func (l *Log) transact(ctx context.Context, a eventstore.Append, expected int64) error {
 	conn, err := l.pool.Acquire(ctx)
 	if err != nil {
@@ -143,6 +151,9 @@ func (l *Log) transact(ctx context.Context, a eventstore.Append, expected int64)
 	defer conn.Release()
 	batch := &pgx.Batch{}
 	batch.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
+	if len(a.Keep) > 0 {
+		queueKeep(batch, a)
+	}
 	if a.Command != nil {
 		queueCommand(batch, a, expected)
 	}
@@ -168,6 +179,26 @@ func (l *Log) transact(ctx context.Context, a eventstore.Append, expected int64)
 		return refusal(fmt.Errorf("commit: %w", err))
 	}
 	return nil
+}
+
+func queueKeep(batch *pgx.Batch, a eventstore.Append) {
+	batch.Queue(keepSQL, a.Stream, a.Keep).Query(func(rows pgx.Rows) error {
+		others := make(map[string]bool, len(a.Keep))
+		var kind string
+		var ofAnother bool
+		if _, err := pgx.ForEachRow(rows, []any{&kind, &ofAnother}, func() error {
+			others[kind] = others[kind] || ofAnother
+			return nil
+		}); err != nil {
+			return err
+		}
+		for _, kind := range a.Keep {
+			if !others[kind] {
+				return &eventstore.LastHolderError{Kind: kind}
+			}
+		}
+		return nil
+	})
 }
 
 func queueCommand(batch *pgx.Batch, a eventstore.Append, expected int64) {

@@ -35,6 +35,7 @@ type Log struct {
 	logger   *slog.Logger
 	bell     bell
 	notifier *notifier
+	counts   counts
 }
 
 var (

@@ -11,9 +11,12 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/internal/tracing"
 )
 
 const (
@@ -128,6 +131,7 @@ func (b *batch) streams() []string {
 // carry tries a batch until it is in the rows; only then are its messages
 // acknowledged. It gives up, and says false, when ctx ends.
 func (p *Projector) carry(ctx context.Context, b *batch) bool {
+	p.status.took(b.size())
 	var retry backoff.Backoff
 	for {
 		done, err := p.attempt(ctx, b)
@@ -142,6 +146,7 @@ func (p *Projector) carry(ctx context.Context, b *batch) bool {
 			return false
 		}
 	}
+	p.status.settled()
 	for _, applied := range b.messages {
 		applied.Ack()
 	}
@@ -154,6 +159,7 @@ func (p *Projector) carry(ctx context.Context, b *batch) bool {
 // attempt is one go at a batch. It is done when all of it is in the rows; not
 // done without an error asks to go on at once.
 func (p *Projector) attempt(ctx context.Context, b *batch) (bool, error) {
+	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	at, err := p.store.lookup(ctx, b.streams())
@@ -190,7 +196,21 @@ func (p *Projector) attempt(ctx context.Context, b *batch) (bool, error) {
 		}
 		return false, err
 	}
+	p.trace(began, runs)
 	return whole, nil
+}
+
+// trace shows the batch in the traces of the calls that its events came from.
+func (p *Projector) trace(began time.Time, runs []run) {
+	if p.tracers == nil {
+		return
+	}
+	var events []eventstore.Event
+	for _, run := range runs {
+		events = append(events, run.events...)
+	}
+	tracing.Record(p.tracers, "apply "+p.projection.Name(), trace.SpanKindConsumer, began, events,
+		attribute.String("muster.log", p.log), attribute.String("muster.projection", p.projection.Name()))
 }
 
 // news are the events that are not applied. Messages and pages of an older
@@ -346,6 +366,7 @@ func (p *Projector) write(ctx context.Context, at place, runs []run, opened []ev
 	if err != nil {
 		return err
 	}
+	p.status.wrote(at.generation)
 	if count > 0 {
 		p.status.applied(count, time.Since(newest))
 		p.waiters.settle(at.epoch, advanced)

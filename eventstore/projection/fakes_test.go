@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -412,6 +413,7 @@ type bench struct {
 	broker     *fakeBroker
 	projection *tallies
 	lines      *logLines
+	tracers    trace.TracerProvider
 }
 
 func newBench(t *testing.T) *bench {
@@ -426,7 +428,7 @@ func (b *bench) projector() *Projector {
 func (b *bench) projectorOf(source Source) *Projector {
 	config := Config{
 		Pool: b.pool, Log: "test", Projection: b.projection, Codec: plain{}, Source: source,
-		Queue: "test.tallies", Decode: decodeJSON, Logger: slog.New(b.lines),
+		Queue: "test.tallies", Decode: decodeJSON, Logger: slog.New(b.lines), Tracers: b.tracers,
 	}
 	if b.broker != nil {
 		config.Subscriber = b.broker

@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/internal/backoff"
@@ -70,6 +71,9 @@ type Config struct {
 	Decode func(*message.Message) (eventstore.Event, error)
 	// Logger gets a line when something begins or ceases to fail.
 	Logger *slog.Logger
+	// Tracers makes a span of each batch in the traces that its events came from;
+	// nil for none.
+	Tracers trace.TracerProvider
 }
 
 // Projector runs one projection.
@@ -83,6 +87,7 @@ type Projector struct {
 	topic      string
 	decode     func(*message.Message) (eventstore.Event, error)
 	logger     *slog.Logger
+	tracers    trace.TracerProvider
 
 	store    *store
 	queue    chan work
@@ -106,6 +111,7 @@ func New(config Config) *Projector {
 		topic:      config.Queue,
 		decode:     config.Decode,
 		logger:     logger,
+		tracers:    config.Tracers,
 		store:      &store{pool: config.Pool, name: config.Projection.Name()},
 		queue:      make(chan work, batchLimit),
 		caughtUp:   make(chan struct{}),

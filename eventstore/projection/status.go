@@ -40,7 +40,25 @@ type Stats struct {
 	// BrokerDelivers is true while the broker brings events in time, so that
 	// the tail only looks after it. It is false until the broker has shown it.
 	BrokerDelivers bool
+	// Batches counts those that are in the rows.
+	Batches int64
+	// Pending are the events of the batch that is being applied.
+	Pending int
+	// Generation of the rows that were written last; 0 before the first.
+	Generation int64
+	// HeldUpSince is since when there is work that does not get on: a batch that
+	// is not in the rows yet, or a log that cannot be read. Zero while there is
+	// none. A moment is nothing; half a minute is.
+	HeldUpSince time.Time
+	// HeldUp says what does not get on, in words for operators.
+	HeldUp string
 }
+
+// What does not get on.
+const (
+	unapplied = "events are not applied"
+	unread    = "the log cannot be read"
+)
 
 // part is what can fail by itself.
 type part int
@@ -74,6 +92,9 @@ type status struct {
 	now      Stats // but State and LastError
 	failures [parts]error
 	caughtUp bool
+	// batch is since when a batch is being applied, unread since when the log
+	// cannot be read; zero for neither.
+	batch, unread time.Time
 }
 
 // report says how a part is, nil for well. A line is logged when that changes.
@@ -81,6 +102,14 @@ func (s *status) report(of part, err error) {
 	s.mu.Lock()
 	before := s.failures[of]
 	s.failures[of] = err
+	switch {
+	case of == partLog:
+		s.unread = failingSince(s.unread, err)
+	case of == partApply && err == nil && s.now.Pending > 0: // a part of the batch is in the rows
+		s.batch = time.Now()
+	case of == partApply:
+		s.batch = failingSince(s.batch, err)
+	}
 	s.mu.Unlock()
 	switch {
 	case err != nil && (before == nil || before.Error() != err.Error()):
@@ -88,6 +117,45 @@ func (s *status) report(of part, err error) {
 	case err == nil && before != nil:
 		s.logger.Info("projection goes on", "part", of.String())
 	}
+}
+
+// failingSince is when something began to fail; zero where it does not.
+func failingSince(before time.Time, err error) time.Time {
+	switch {
+	case err == nil:
+		return time.Time{}
+	case before.IsZero():
+		return time.Now()
+	}
+	return before
+}
+
+// took notes that a batch is being applied.
+func (s *status) took(events int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Pending = events
+	if events > 0 { // a page of the log may be empty
+		s.batch = time.Now()
+	}
+}
+
+// settled notes that it is in the rows.
+func (s *status) settled() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now.Pending > 0 {
+		s.now.Batches++
+	}
+	s.now.Pending = 0
+	s.batch = time.Time{}
+}
+
+// wrote notes which generation of the rows was written.
+func (s *status) wrote(generation int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Generation = generation
 }
 
 // applied counts events whose rows are committed, the newest of them this old.
@@ -132,6 +200,12 @@ func (s *status) stats() Stats {
 			stats.LastError = failure.Error()
 			break
 		}
+	}
+	switch {
+	case !s.batch.IsZero() && (s.unread.IsZero() || !s.unread.Before(s.batch)):
+		stats.HeldUpSince, stats.HeldUp = s.batch, unapplied
+	case !s.unread.IsZero():
+		stats.HeldUpSince, stats.HeldUp = s.unread, unread
 	}
 	var epoch *epochError
 	switch {

@@ -42,6 +42,13 @@ type Maker interface {
 	Make(ctx context.Context, n int) ([]Key, error)
 }
 
+// Destroyer destroys keys.
+type Destroyer interface {
+	// Destroy destroys keys for good. Destroying one again changes nothing, so
+	// that whoever was interrupted may begin anew.
+	Destroy(ctx context.Context, ids []string) error
+}
+
 // Secret is the bytes of a key. Printed, logged or marshalled, it shows only
 // that it is there.
 type Secret struct {

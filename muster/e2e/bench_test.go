@@ -35,29 +35,7 @@ func BenchmarkRegisterThenLogin(b *testing.B) {
 	}()
 	client := &http.Client{Timeout: 20 * time.Second}
 	defer client.CloseIdleConnections()
-	call := func(procedure string, body any) map[string]any {
-		sent, err := json.Marshal(body)
-		if err != nil {
-			b.Fatal(err)
-		}
-		response, err := client.Post(running.URL+"/muster.v1."+procedure, "application/json", bytes.NewReader(sent))
-		if err != nil {
-			b.Fatal(err)
-		}
-		defer response.Body.Close()
-		raw, err := io.ReadAll(response.Body)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if response.StatusCode != http.StatusOK {
-			b.Fatalf("%s: %s", response.Status, raw)
-		}
-		var answer map[string]any
-		if err := json.Unmarshal(raw, &answer); err != nil {
-			b.Fatal(err)
-		}
-		return answer
-	}
+	call := benchmarkCall(b, client, running.URL)
 	var registers, logins, sums []time.Duration
 	ready := 0
 	for b.Loop() {
@@ -79,4 +57,31 @@ func BenchmarkRegisterThenLogin(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(ready)/float64(len(registers)), "ready-share")
+}
+
+// benchmarkCall calls the public API and ends the benchmark when it refuses.
+func benchmarkCall(b *testing.B, client *http.Client, url string) func(procedure string, body any) map[string]any {
+	return func(procedure string, body any) map[string]any {
+		sent, err := json.Marshal(body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		response, err := client.Post(url+"/muster.v1."+procedure, "application/json", bytes.NewReader(sent))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer response.Body.Close()
+		raw, err := io.ReadAll(response.Body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if response.StatusCode != http.StatusOK {
+			b.Fatalf("%s: %s", response.Status, raw)
+		}
+		var answer map[string]any
+		if err := json.Unmarshal(raw, &answer); err != nil {
+			b.Fatal(err)
+		}
+		return answer
+	}
 }

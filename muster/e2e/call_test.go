@@ -118,6 +118,7 @@ func (s *world) send(t *testing.T, request *http.Request) answer {
 		if err := proto.Unmarshal(decoded, got.detail); err != nil {
 			t.Fatal(err)
 		}
+		namesReason(t, request, got.detail)
 	}
 	return got
 }

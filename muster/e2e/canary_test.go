@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,6 +41,19 @@ func TestCanariesShowNowhere(t *testing.T) {
 	s.call(t, "UserService/UpdateMe", map[string]any{"firstName": "Canarysecond", "lastName": "Canarythird"}, token).ok(t)
 	refreshed := s.call(t, "AuthService/RefreshToken", map[string]any{"refreshToken": login.text("refreshToken")}).ok(t)
 
+	s.putAvatar(t, photograph(t, 300, 200, "Canaryexif, 52.37N 4.89E"), token).ok(t)
+	upload := s.beginUpload(t, token, "Canaryfile.txt", []byte("Canarycontent"))
+	upload.post(t, s, []byte("Canarycontent")).taken(t)
+	s.call(t, "MediaService/CompleteUpload", file(upload.id), token).ok(t)
+	presigned, err := url.Parse(s.call(t, "MediaService/GetFileUrl", file(upload.id), token).ok(t).text("url"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	abandoned := s.beginUpload(t, token, "Canaryabandoned.txt", []byte("Canarycontent"))
+
+	keep(s.putAvatar(t, []byte("Canarypicture"), token).refused(t, musterv1.Reason_REASON_PICTURE_INVALID, "picture"))
+	keep(s.call(t, "MediaService/CompleteUpload", file(abandoned.id), token).refused(t, musterv1.Reason_REASON_UPLOAD_INCOMPLETE, ""))
+	keep(s.call(t, "MediaService/CreateUpload", map[string]any{"name": "Canary\u202ename", "contentType": "text/plain", "size": 1}, token))
 	keep(s.call(t, "AuthService/Register", canary).refused(t, musterv1.Reason_REASON_USERNAME_TAKEN, "username"))
 	keep(s.call(t, "AuthService/Login", map[string]any{"login": canary.Email, "password": "canary-password-wrong"}).refused(t, musterv1.Reason_REASON_WRONG_CREDENTIALS, ""))
 	keep(s.call(t, "AuthService/Login", map[string]any{"login": "canary-unknown", "password": "canary-password-wrong"}).refused(t, musterv1.Reason_REASON_WRONG_CREDENTIALS, ""))
@@ -53,12 +67,17 @@ func TestCanariesShowNowhere(t *testing.T) {
 		canary.Username, canary.Email, "canarydomain", canary.FirstName, canary.LastName, "Canarysecond", "Canarythird",
 		canary.Password, "canary-password", "canary-unknown", "canary-refresh-token", "canary-access-token",
 		"$argon2id$",
+		"Canaryexif", "Canaryfile", "Canaryabandoned", "Canarycontent", "Canarypicture",
+		upload.fields["x-amz-signature"], presigned.Query().Get("X-Amz-Signature"),
 		login.text("accessToken"), login.text("refreshToken"), refreshed.text("accessToken"), refreshed.text("refreshToken"),
 	}
 	look := func(where, text string) {
 		t.Helper()
 		low := strings.ToLower(text)
 		for _, c := range canaries {
+			if len(c) < 8 {
+				t.Fatalf("canary %q is empty, or too short to tell anything", c)
+			}
 			plain := []byte(c)
 			for encoding, shape := range map[string]string{
 				"in clear":  strings.ToLower(c),
@@ -76,31 +95,38 @@ func TestCanariesShowNowhere(t *testing.T) {
 		look(fmt.Sprintf("refusal %d", i), a)
 	}
 	// The password change is the last event; when its message has come by, all have.
-	count := 0
-	for seen := 0; seen < 2; count++ {
-		message := awaitMessage(t, messages, "identity.user.", "")
-		if message.RoutingKey == "identity.user.password_set" {
-			seen++
-		}
+	// Media forwards its own log.
+	seen := map[string]int{}
+	for seen["identity.user.password_set"] < 2 || seen["media.avatar.avatar_set"] < 1 || seen["media.file.file_uploaded"] < 1 {
+		message := awaitMessage(t, messages, "", "")
+		seen[message.RoutingKey]++
 		look("message "+message.RoutingKey, everything(message))
 	}
-	if count < 4 {
-		t.Errorf("saw %d messages only", count)
+	if seen["identity.user.user_registered"] < 1 {
+		t.Errorf("saw %v", seen)
 	}
-	for _, database := range []string{"muster_identity", "muster_keyring", "muster_credentials"} {
+	for _, database := range []string{"muster_identity", "muster_keyring", "muster_credentials", "muster_media"} {
 		for table, text := range s.dump(t, database) {
-			if strings.HasPrefix(table, "read.") || strings.HasPrefix(table, "sessions.") {
-				continue // read models hold what they serve
+			if strings.HasPrefix(table, "read.") || strings.HasPrefix(table, "sessions.") || table == "storage.uploads" {
+				continue // what is served, or awaits completion for minutes
 			}
 			look(database+" "+table, text)
 		}
 	}
-	if text := s.dump(t, "muster_identity")["log.events"]; !strings.Contains(text, "UserRegistered") {
-		t.Error("the dump of the log is empty: this test sees nothing")
+	for database, event := range map[string]string{"muster_identity": "UserRegistered", "muster_media": "FileUploaded"} {
+		if text := s.dump(t, database)["log.events"]; !strings.Contains(text, event) {
+			t.Errorf("the dump of the log in %s is empty: this test sees nothing", database)
+		}
+	}
+	for _, key := range s.bucket().Objects(t) {
+		look("object", key)
+		if strings.HasPrefix(key, "avatars/") {
+			look("avatar", string(s.bucket().Get(t, key)))
+		}
 	}
 	s.shutDown() // flushes the logs
 	files := 0
-	err := filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(s.dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".log") {
 			return err
 		}

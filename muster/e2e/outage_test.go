@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,13 +61,7 @@ func TestBrokerDownWipedKilledAndBack(t *testing.T) {
 
 	// Before the wipe: RabbitMQ loses a quorum queue that is killed within half a
 	// second of its declaration.
-	for _, server := range s.Servers.Servers() {
-		if server.Name == "RabbitMQ" {
-			if err := syscall.Kill(server.PID, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	s.kill(t, "RabbitMQ")
 	register("killed")
 	again := s.events(t) // it was started again by itself
 	awaitMessage(t, again, "identity.user.user_registered", register("killed-and-back"))
@@ -87,6 +82,93 @@ func TestBrokerDownWipedKilledAndBack(t *testing.T) {
 		t.Errorf("the system gave up: %v", err)
 	default:
 	}
+}
+
+// With S3 killed and away, whoever needs it is told so at once, and everything
+// else goes on. When it is back there is no row without its object, and no
+// object without its row.
+func TestS3KilledAndBack(t *testing.T) {
+	s := start(t)
+	ada := s.joins(t, "ada-outage")
+	picture := photograph(t, 200, 200, "")
+	address := s.putAvatar(t, picture, ada.token).ok(t).text("avatarUrl")
+	content := []byte("kept through the outage")
+	kept := s.uploads(t, ada.token, "kept.txt", content)
+	doomed := s.uploads(t, ada.token, "doomed.txt", content)
+	sent := s.beginUpload(t, ada.token, "sent.txt", content)
+	sent.post(t, s, content).taken(t)
+
+	// Killed, and then kept from coming back by itself.
+	s.kill(t, "S3")
+	if err := s.Servers.StopS3(); err != nil {
+		t.Fatal(err)
+	}
+	unavailable := func(what string, got answer) {
+		t.Helper()
+		if got.detail == nil || got.detail.GetReason() != "STORAGE_UNAVAILABLE" || got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d %s", what, got.status, got.raw)
+		}
+	}
+	unavailable("PUT /me/avatar", s.putAvatar(t, photograph(t, 90, 90, ""), ada.token))
+	unavailable("UploadAvatar", s.call(t, "MediaService/UploadAvatar", map[string]any{"picture": picture}, ada.token))
+	unavailable("CompleteUpload", s.call(t, "MediaService/CompleteUpload", file(sent.id), ada.token))
+	if got := s.get(t, address); got.status != http.StatusServiceUnavailable {
+		t.Errorf("the avatar is answered with %d %s", got.status, got.raw)
+	}
+	s.call(t, "MediaService/DeleteFile", file(doomed), ada.token).ok(t)
+	s.call(t, "MediaService/GetFile", file(kept), ada.token).ok(t)
+	me := s.call(t, "UserService/GetMe", map[string]any{}, s.signsIn(t, ada.person).token).ok(t)
+	if me.user()["avatarUrl"] != address {
+		t.Errorf("the avatar has changed: %s", me.raw)
+	}
+
+	if err := s.Servers.StartS3(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.get(t, address).isAvatar(t)
+	if got := s.reads(t, ada.token, kept).ok(t); got.raw != string(content) {
+		t.Errorf("read %q", got.raw)
+	}
+	s.call(t, "MediaService/CompleteUpload", file(sent.id), ada.token).ok(t)
+	replaced := s.putAvatar(t, photograph(t, 91, 91, ""), ada.token).ok(t).text("avatarUrl")
+	s.get(t, replaced).isAvatar(t)
+
+	// Killed under way, it comes back by itself.
+	s.kill(t, "S3")
+	eventually(t, 60*time.Second, "S3 serves again", func() bool { return s.get(t, replaced).status == http.StatusOK })
+
+	listed := s.call(t, "MediaService/ListFiles", map[string]any{}, ada.token).ok(t)
+	files, _ := listed.body["files"].([]any)
+	if len(files) != 2 {
+		t.Errorf("files: %s", listed.raw)
+	}
+	for _, id := range []string{kept, sent.id} {
+		if got := s.reads(t, ada.token, id).ok(t); got.raw != string(content) {
+			t.Errorf("read %q", got.raw)
+		}
+	}
+	// Two files and one avatar: what the failed calls had begun is swept once
+	// nobody can be at it any more, and must not be there meanwhile.
+	eventually(t, 60*time.Second, "there is an object for each row, and no other", func() bool { return len(s.objectsOf(t, ada.id)) == 3 })
+	select {
+	case err := <-s.Failed():
+		t.Errorf("the system gave up: %v", err)
+	default:
+	}
+}
+
+// kill kills a server of the system.
+func (s *world) kill(t *testing.T, name string) {
+	t.Helper()
+	for _, server := range s.Servers.Servers() {
+		if server.Name == name {
+			if err := syscall.Kill(server.PID, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("%s does not run", name)
 }
 
 // witness is a durable queue that takes all messages.

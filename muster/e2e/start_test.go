@@ -20,6 +20,7 @@ import (
 
 	"github.com/muster-id/muster/muster/internal/stackfile"
 	"github.com/muster-id/muster/platform/devstack"
+	"github.com/muster-id/muster/platform/teststack"
 )
 
 // startBound is how long a start may take on a busy machine.
@@ -132,7 +133,7 @@ func TestKilledStartFindsItsData(t *testing.T) {
 	dir := dataDir(t)
 	first, w, file := up(t, dir, "--port", freePort(t))
 	zoe := somebody("zoe")
-	w.call(t, "AuthService/Register", zoe).ok(t)
+	avatar := w.putAvatar(t, photograph(t, 100, 100, ""), w.joins(t, zoe.Username).token).ok(t).text("avatarUrl")
 	password, err := os.ReadFile(file.AdminPasswordFile)
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +149,8 @@ func TestKilledStartFindsItsData(t *testing.T) {
 	_, w, again := up(t, dir, "--port", strings.TrimPrefix(file.API, "http://127.0.0.1:"))
 	w.call(t, "AuthService/Login", zoe.login()).ok(t)
 	w.call(t, "AuthService/Register", somebody("zoe-two")).ok(t)
-	if again.Postgres != file.Postgres || again.API != file.API {
+	w.get(t, avatar).isAvatar(t)
+	if again.Postgres != file.Postgres || again.API != file.API || again.S3 != file.S3 || again.S3.Endpoint == "" {
 		t.Error("the addresses have changed")
 	}
 	if now, err := os.ReadFile(again.AdminPasswordFile); err != nil || !bytes.Equal(now, password) {
@@ -173,7 +175,7 @@ func TestSeparateProcessesAndDown(t *testing.T) {
 		user, _, _ := strings.Cut(strings.TrimPrefix(address, "postgres://"), ":")
 		users[user] = true
 	}
-	if len(users) != len(file.Databases) || len(users) < 3 {
+	if len(users) != len(file.Databases) || len(users) < 4 {
 		t.Errorf("database roles %v", users)
 	}
 	p := somebody("separate")
@@ -182,6 +184,12 @@ func TestSeparateProcessesAndDown(t *testing.T) {
 	}
 	token := w.call(t, "AuthService/Login", p.login()).ok(t).text("accessToken")
 	w.call(t, "UserService/GetMe", map[string]any{}, bearer(token)).ok(t)
+	w.get(t, w.putAvatar(t, photograph(t, 100, 100, ""), bearer(token)).ok(t).text("avatarUrl")).isAvatar(t)
+	for name, service := range file.Services {
+		if metrics := w.get(t, "http://"+service.Metrics+"/metrics").ok(t); !strings.Contains(metrics.raw, "go_goroutines") {
+			t.Errorf("%s has no metrics at %s", name, service.Metrics)
+		}
+	}
 
 	// A second one in the same directory is refused, with who holds it.
 	second := command(t, "up", "--data", dir)
@@ -210,6 +218,26 @@ func TestNoBroker(t *testing.T) {
 			t.Error("not ready to sign in")
 		}
 		w.call(t, "AuthService/Login", p.login()).ok(t)
+	}
+}
+
+// With an address of S3 in the environment none of ours is started, and the
+// objects go there.
+func TestS3OfSomebodyElse(t *testing.T) {
+	theirs := teststack.Bucket(t)
+	s := start(t, devstack.S3Env+"="+os.Getenv(teststack.S3Env), "MUSTER_MEDIA_S3_BUCKET="+theirs.Bucket)
+	for _, server := range s.Servers.Servers() {
+		if server.Name == "S3" {
+			t.Error("one of ours runs")
+		}
+	}
+	if err := s.Servers.StopS3(); !errors.Is(err, devstack.ErrNotOurs) {
+		t.Errorf("StopS3: %v", err)
+	}
+	ada := s.joins(t, "ada-theirs")
+	s.get(t, s.putAvatar(t, photograph(t, 100, 100, ""), ada.token).ok(t).text("avatarUrl")).isAvatar(t)
+	if keys := theirs.Objects(t); len(keys) != 1 || !strings.Contains(keys[0], ada.id) {
+		t.Errorf("objects %v", keys)
 	}
 }
 

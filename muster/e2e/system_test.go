@@ -61,11 +61,13 @@ func shared(t *testing.T) *world {
 	return &world{System: common.running, url: common.running.URL, dir: common.dir}
 }
 
-// start starts a system that one test may disturb.
-func start(t *testing.T) *world {
+// start starts a system that one test may disturb, with more in its environment.
+func start(t *testing.T, environ ...string) *world {
 	t.Helper()
 	dir := t.TempDir()
-	running, err := system.Start(t.Context(), options(dir))
+	with := options(dir)
+	with.Environ = append(with.Environ, environ...)
+	running, err := system.Start(t.Context(), with)
 	if err != nil {
 		t.Fatal(err)
 	}

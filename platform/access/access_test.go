@@ -103,7 +103,7 @@ func TestWhoMayCall(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			gate := access.NewGate(access.Config{Verifier: known, Permissions: map[string][]string{"admin": {"users.read"}}})
+			gate := access.NewGate(access.Config{Verifier: known})
 			header := http.Header{"Authorization": test.header}
 			ctx, err := gate(access.WithCaller(t.Context(), test.caller), spec(t, test.rule), connect.Peer{}, header)
 			if got := reason.Of(err); got != test.want || (err == nil) != (test.want == allowed) {

@@ -33,8 +33,6 @@ type Config struct {
 	// Verifier checks access tokens. Without one, every method that needs a
 	// person is refused.
 	Verifier Verifier
-	// Permissions that each role grants.
-	Permissions map[string][]string
 }
 
 // NewGate makes the gate that every call has to pass. It puts the Principal
@@ -69,7 +67,7 @@ func (g *gate) pass(ctx context.Context, rule *optionsv1.Access, header http.Hea
 	if principal.PasswordChangePending && !rule.GetPasswordChangePending() {
 		return nil, reason.New(musterv1.Reason_REASON_PASSWORD_CHANGE_REQUIRED)
 	}
-	if permission := rule.GetPermission(); permission != "" && !g.granted(principal.Roles, permission) {
+	if permission := rule.GetPermission(); permission != "" && !principal.May(permission) {
 		err := denied(fmt.Errorf("no role of the person grants %s", permission))
 		challenge(err, `Bearer error="insufficient_scope"`)
 		return nil, err
@@ -103,12 +101,6 @@ func (g *gate) authenticate(ctx context.Context, header http.Header) (Principal,
 		PasswordChangePending: claims.PasswordChangePending,
 		Token:                 presented,
 	}, nil
-}
-
-func (g *gate) granted(roles []string, permission string) bool {
-	return slices.ContainsFunc(roles, func(role string) bool {
-		return slices.Contains(g.config.Permissions[role], permission)
-	})
 }
 
 // bearer reads the header Authorization (RFC 6750, section 2.1). Two of them

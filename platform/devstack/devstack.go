@@ -19,6 +19,8 @@ type Config struct {
 	Dir string
 	// Broker runs RabbitMQ besides PostgreSQL.
 	Broker bool
+	// ObjectServer runs S3 besides; without a command there is none.
+	ObjectServer ObjectServer
 	// Management switches RabbitMQ's management API on. Stopping it then takes
 	// some seconds longer.
 	Management bool
@@ -42,6 +44,8 @@ type Stack struct {
 	// ManagementURL is the address of RabbitMQ's management API, without a path;
 	// empty unless it is on.
 	ManagementURL secret.String
+	// S3 is where objects are; empty without an object server.
+	S3 S3
 
 	machine   machine
 	progress  *progress
@@ -51,28 +55,13 @@ type Stack struct {
 	account   *syscall.Credential // of PostgreSQL; nil for our own
 	postgres  *process            // nil where somebody else runs it
 	broker    broker
+	objects   objects
 	watchers  sync.WaitGroup
 	failed    chan error
-}
-
-// broker is RabbitMQ's part of a stack. Tests stop and start it under a
-// running system; the mutex keeps that in order.
-type broker struct {
-	mutex      sync.Mutex
-	source     source
-	management bool
-	account    *syscall.Credential // nil for our own
-	process    *process            // nil while stopped
-	epmd       *process
-	// The first start goes on after Start has returned.
-	started chan struct{}
-	err     error
 	// life ends with Stop.
 	life   context.Context //nolint:containedctx // starts outlive the calls that begin them
 	cancel context.CancelFunc
 }
-
-func (b *broker) ours() bool { return b.source.kind == byProgram || b.source.kind == byDocker }
 
 // Server describes a running server of ours.
 type Server struct {
@@ -82,9 +71,9 @@ type Server struct {
 	Log     string // path
 }
 
-// Start starts the servers and returns when PostgreSQL answers. RabbitMQ, which
-// takes seconds longer, is on its way then, its address known: AwaitBroker waits
-// for it. The context bounds Start, not the life of the servers, which Stop
+// Start starts the servers and returns when PostgreSQL answers. S3 and RabbitMQ,
+// which takes seconds longer, are on their way then, their addresses known:
+// AwaitS3 and AwaitBroker wait for them. The context bounds Start, not the life of the servers, which Stop
 // ends. A data directory that is in use is a *BusyError, a program that cannot
 // be had a *MissingError.
 func Start(ctx context.Context, config Config) (*Stack, error) {
@@ -98,9 +87,18 @@ func Start(ctx context.Context, config Config) (*Stack, error) {
 	s := &Stack{
 		machine: computer{config.Getenv}, progress: newProgress(config.Progress), directory: directory,
 		throwaway: config.Throwaway, failed: make(chan error, 1),
-		broker: broker{management: config.Management, started: make(chan struct{})},
 	}
-	s.broker.life, s.broker.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.life, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.broker.management = config.Management
+	s.broker.kept = kept{
+		name: brokerName, title: brokerTitle, port: brokerPort, env: BrokerEnv,
+		launch: s.launchBroker, ping: s.pingBroker, stack: s, started: make(chan struct{}),
+	}
+	s.objects.server = config.ObjectServer
+	s.objects.kept = kept{
+		name: objectsName, title: objectsTitle, port: objectsPort, env: S3Env,
+		launch: s.launchObjects, ping: s.pingObjects, stack: s, started: make(chan struct{}),
+	}
 	if err := s.start(ctx, config); err != nil {
 		return nil, errors.Join(err, s.Stop())
 	}
@@ -118,6 +116,7 @@ func (s *Stack) start(ctx context.Context, config Config) error {
 		return err
 	}
 	s.broker.source = sources[brokerName]
+	s.objects.source = s.findObjects(config)
 	if err := s.removeLeft(ctx, sources); err != nil {
 		return err
 	}
@@ -131,11 +130,8 @@ func (s *Stack) start(ctx context.Context, config Config) error {
 		return err
 	}
 
-	if config.Broker {
-		s.startFirstBroker(s.broker.life)
-	} else {
-		close(s.broker.started)
-	}
+	s.broker.startFirst()
+	s.objects.startFirst()
 	if err := s.startPostgres(ctx, sources[postgresName]); err != nil {
 		return err
 	}
@@ -186,6 +182,9 @@ func (s *Stack) remember(sources map[string]source, config Config) error {
 		}
 		s.directory.state.Kinds[brokerName] = s.broker.source.kind
 	}
+	if s.objects.ours() {
+		wanted[objectsPort] = 9000
+	}
 	_, err := s.Ports(wanted)
 	return err
 }
@@ -201,6 +200,12 @@ func (s *Stack) findAccounts(ctx context.Context, postgres source) error {
 	}
 	if s.broker.source.kind == byProgram {
 		s.broker.account, err = serverAccount(ctx, s.machine, s.progress, "rabbitmq")
+		if err != nil {
+			return err
+		}
+	}
+	if s.objects.ours() && executableByOthers(s.objects.source.program) {
+		s.objects.account, err = serverAccount(ctx, s.machine, s.progress, "postgres")
 	}
 	return err
 }
@@ -216,6 +221,9 @@ func (s *Stack) address(postgres source, config Config) error {
 		}
 		admin := url.URL{Scheme: "postgres", User: url.UserPassword(role, password.Reveal()), Host: local(ports[postgresPort]), Path: "/postgres", RawQuery: "sslmode=disable"}
 		s.AdminURL = secret.New(admin.String())
+	}
+	if err := s.addressObjects(); err != nil {
+		return err
 	}
 	if !config.Broker {
 		return nil
@@ -264,8 +272,8 @@ func (s *Stack) fail(err error) {
 }
 
 // Failed gives the error of a PostgreSQL that ended by itself, or of a RabbitMQ
-// that did not come up at the start, with the end of its log. A RabbitMQ that
-// ends later is started again.
+// or S3 that did not come up at the start, with the end of its log. One of these
+// two that ends later is started again.
 func (s *Stack) Failed() <-chan error { return s.failed }
 
 // Servers are those that this stack runs at the moment; ones at addresses from
@@ -273,6 +281,8 @@ func (s *Stack) Failed() <-chan error { return s.failed }
 func (s *Stack) Servers() []Server {
 	s.broker.mutex.Lock()
 	defer s.broker.mutex.Unlock()
+	s.objects.mutex.Lock()
+	defer s.objects.mutex.Unlock()
 	var servers []Server
 	add := func(p *process, port string) {
 		if p != nil {
@@ -282,25 +292,21 @@ func (s *Stack) Servers() []Server {
 	add(s.postgres, postgresPort)
 	add(s.broker.process, brokerPort)
 	add(s.broker.epmd, epmdPort)
+	add(s.objects.process, objectsPort)
 	return servers
 }
 
-// Stop ends RabbitMQ, PostgreSQL and epmd, in this order, each within a bound
-// past which it is killed, and lets the data directory go.
+// Stop ends S3, RabbitMQ, PostgreSQL and epmd, in this order, each within a
+// bound past which it is killed, and lets the data directory go.
 func (s *Stack) Stop() error {
-	s.broker.cancel()
-	s.broker.mutex.Lock()
-	defer s.broker.mutex.Unlock()
-	if s.throwaway && s.broker.process != nil {
-		s.broker.process.signal = syscall.SIGKILL // nothing of it is kept
-	}
-	var errs []error
-	for _, p := range []*process{s.broker.process, s.postgres, s.broker.epmd} {
+	s.cancel()
+	errs := []error{s.objects.end(), s.broker.end()}
+	for _, p := range []*process{s.postgres, s.broker.epmd} {
 		if p != nil {
 			errs = append(errs, p.stop())
 		}
 	}
-	s.broker.process, s.postgres, s.broker.epmd = nil, nil, nil
+	s.postgres = nil
 	s.watchers.Wait()
 	if s.throwaway {
 		containers := s.containers()
@@ -317,7 +323,10 @@ func (s *Stack) Stop() error {
 // discard deletes the servers' data. Volumes of Docker, which may not answer,
 // are only marked.
 func (s *Stack) discard() error {
-	errs := []error{removeData(s.directory.path, postgresName), removeData(s.directory.path, brokerName)}
+	var errs []error
+	for _, server := range servers() {
+		errs = append(errs, removeData(s.directory.path, server))
+	}
 	for _, server := range s.containers() {
 		errs = append(errs, s.directory.markVoid(server))
 	}

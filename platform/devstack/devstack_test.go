@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
+
+	"github.com/muster-id/muster/platform/secret"
 )
 
 // dataDir is a data directory whose server data are deleted too.
@@ -48,6 +52,7 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 	parent, said := startParent(ctx, t, dir)
 	writeTable(ctx, t, said.Admin)
 	writeMessage(ctx, t, said.AMQP)
+	object(ctx, t, said.S3, http.MethodPut)
 	folders := dataFolders(t, dir)
 	if len(processesIn(t, folders)) == 0 {
 		t.Fatal("no server runs in the data folders: the test would prove nothing")
@@ -60,7 +65,7 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 
 	awaitGone(ctx, t, dir)
 	start := time.Now()
-	stack, err := Start(ctx, Config{Dir: dir, Broker: true, Progress: t.Output()})
+	stack, err := Start(ctx, Config{Dir: dir, Broker: true, ObjectServer: objectServer(), Progress: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +82,13 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 	if err := stack.AwaitBroker(ctx); err != nil {
 		t.Fatal(err)
 	}
+	if err := stack.AwaitS3(ctx); err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("second start, after kill -9: %v", time.Since(start))
 
 	t.Run("same addresses", func(t *testing.T) {
-		if stack.AdminURL.Reveal() != said.Admin || stack.AMQPURL.Reveal() != said.AMQP {
+		if stack.AdminURL.Reveal() != said.Admin || stack.AMQPURL.Reveal() != said.AMQP || stack.S3.URL().Reveal() != said.S3 {
 			t.Error("the second start chose other addresses")
 		}
 	})
@@ -91,7 +99,10 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 			}
 		}
 	})
-	t.Run("table and message are there", func(t *testing.T) {
+	t.Run("table, object and message are there", func(t *testing.T) {
+		if got := object(ctx, t, said.S3, http.MethodGet); got != "kept" {
+			t.Errorf("object = %q, want the one written before the kill", got)
+		}
 		readTable(ctx, t, stack.AdminURL.Reveal())
 		if got := readMessage(ctx, t, stack.AMQPURL.Reveal()); got != "kept" {
 			t.Errorf("message = %q, want the one written before the kill", got)
@@ -129,24 +140,44 @@ func TestStackSurvivesTheKillOfItsParent(t *testing.T) {
 		t.Fatalf("%s does not run", name)
 		return 0
 	}
-	t.Run("a killed broker comes back with its data, and nothing else ends", func(t *testing.T) {
-		writeMessage(ctx, t, stack.AMQPURL.Reveal())
-		killed := kill(t, brokerTitle)
+	comesBack := func(t *testing.T, name string) {
+		t.Helper()
+		killed := kill(t, name)
 		for back := false; !back; {
 			if err := pause(ctx, 50*time.Millisecond); err != nil {
 				t.Fatal("it does not come back")
 			}
 			for _, server := range stack.Servers() {
-				back = back || server.Name == brokerTitle && server.PID != killed
+				back = back || server.Name == name && server.PID != killed
 			}
-		}
-		if !queueExists(ctx, t, stack.AMQPURL.Reveal()) {
-			t.Error("its queue is gone")
 		}
 		select {
 		case err := <-stack.Failed():
 			t.Errorf("Failed gave %v", err)
 		default:
+		}
+	}
+	t.Run("a killed broker comes back with its data, and nothing else ends", func(t *testing.T) {
+		writeMessage(ctx, t, stack.AMQPURL.Reveal())
+		comesBack(t, brokerTitle)
+		if !queueExists(ctx, t, stack.AMQPURL.Reveal()) {
+			t.Error("its queue is gone")
+		}
+	})
+	t.Run("a killed S3 comes back with its data, and nothing else ends", func(t *testing.T) {
+		comesBack(t, objectsTitle)
+		if got := object(ctx, t, said.S3, http.MethodGet); got != "kept" {
+			t.Errorf("its object is %q", got)
+		}
+	})
+	t.Run("a stopped S3 starts again on the same port", func(t *testing.T) {
+		for _, err := range []error{stack.StopS3(), stack.StopS3(), stack.StartS3(ctx), stack.StartS3(ctx)} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := object(ctx, t, said.S3, http.MethodGet); got != "kept" {
+			t.Errorf("its object is %q", got)
 		}
 	})
 	t.Run("the end of PostgreSQL is reported", func(t *testing.T) {
@@ -338,7 +369,7 @@ func awaitGone(ctx context.Context, t *testing.T, dir string) {
 func dataFolders(t *testing.T, dir string) []string {
 	t.Helper()
 	var folders []string
-	for _, server := range []string{postgresName, brokerName} {
+	for _, server := range servers() {
 		folder, err := filepath.EvalSymlinks(filepath.Join(dir, server))
 		if err != nil {
 			t.Fatal(err)
@@ -469,6 +500,31 @@ func readMessage(ctx context.Context, t *testing.T, address string) string {
 	case <-ctx.Done():
 		return ""
 	}
+}
+
+// object puts or gets the one object that the tests know.
+func object(ctx context.Context, t *testing.T, address, method string) string {
+	t.Helper()
+	store, err := parseS3(secret.New(address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, store.Endpoint+"/kept", strings.NewReader("kept"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Close = true
+	request.Header.Set("Authorization", store.SecretKey.Reveal())
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // read only
+	content, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", method, response.Status, err)
+	}
+	return string(content)
 }
 
 func queueExists(_ context.Context, t *testing.T, address string) bool {

@@ -354,6 +354,9 @@ func own(path string, account *syscall.Credential) error {
 	})
 }
 
+// servers are those with data.
+func servers() []string { return []string{postgresName, brokerName, objectsName} }
+
 // Remove deletes a data directory that nobody uses, with the data that it
 // links to. Volumes of Docker stay.
 func Remove(dir string) error {
@@ -364,7 +367,7 @@ func Remove(dir string) error {
 	if pid != 0 {
 		return &BusyError{Dir: dir, PID: pid}
 	}
-	for _, server := range []string{postgresName, brokerName} {
+	for _, server := range servers() {
 		if err := removeData(dir, server); err != nil {
 			return err
 		}

@@ -1,11 +1,11 @@
-// Package devstack runs a private PostgreSQL and a private RabbitMQ for
-// development and tests, as children of the calling process.
+// Package devstack runs a private PostgreSQL, RabbitMQ and S3 for development
+// and tests, as children of the calling process.
 //
 //	Start ─▶ lock the data directory
 //	      ─▶ find each program: address in the environment → installed
 //	         → Docker → the distribution's package manager
-//	      ─▶ PostgreSQL and RabbitMQ at the same time, each until it answers
-//	Stop  ─▶ RabbitMQ, PostgreSQL, epmd
+//	      ─▶ all at the same time, each until it answers
+//	Stop  ─▶ S3, RabbitMQ, PostgreSQL, epmd
 //
 // The servers listen on 127.0.0.1 only, with generated passwords. They are
 // gone when the calling process is, also after kill -9, and the next start in

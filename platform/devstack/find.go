@@ -21,6 +21,9 @@ const (
 	// BrokerAPIEnv is the address of that RabbitMQ's management API, with user
 	// and password; needed only where the management API is.
 	BrokerAPIEnv = "MUSTER_RABBITMQ_API"
+	// S3Env is the address of an S3 with its keys, http(s)://ACCESS:SECRET@host,
+	// with ?region=… where it is not us-east-1.
+	S3Env = "MUSTER_S3_URL"
 )
 
 // kind is how a server is run.

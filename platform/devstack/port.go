@@ -18,6 +18,7 @@ const (
 	managementPort   = "management"
 	epmdPort         = "epmd"
 	distributionPort = "distribution"
+	objectsPort      = "s3"
 )
 
 // Free ports are looked for below the range that the kernel takes for outgoing

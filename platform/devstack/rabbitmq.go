@@ -30,96 +30,54 @@ const (
 	node = "muster@localhost"
 )
 
-// startFirstBroker starts RabbitMQ beside all else. It ends with the start, or
-// with the context.
-func (s *Stack) startFirstBroker(ctx context.Context) {
-	s.broker.mutex.Lock() // a StopBroker waits until it is up
-	s.watchers.Go(func() {
-		defer s.broker.mutex.Unlock()
-		defer close(s.broker.started)
-		err := s.startBroker(ctx)
-		if err != nil && s.broker.ours() {
-			s.fail(err)
-		} else if err != nil {
-			err = fmt.Errorf("%w: %w", ErrNotOurs, err)
-		}
-		s.broker.err = err
-	})
+// broker is RabbitMQ's part of a stack.
+type broker struct {
+	kept
+	management bool
+	account    *syscall.Credential // nil for our own
+	epmd       *process
 }
 
 // AwaitBroker waits until RabbitMQ has answered for the first time. One at an
 // address that does not answer is ErrNotOurs.
-func (s *Stack) AwaitBroker(ctx context.Context) error {
-	select {
-	case <-s.broker.started:
-		return s.broker.err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for RabbitMQ: %w", ctx.Err())
-	}
-}
+func (s *Stack) AwaitBroker(ctx context.Context) error { return s.broker.await(ctx) }
 
-// startBroker runs RabbitMQ until it answers.
-func (s *Stack) startBroker(ctx context.Context) error {
-	start := time.Now()
-	if !s.broker.ours() {
-		return reach(ctx, brokerTitle, BrokerEnv, s.pingBroker)
-	}
-	password, err := s.directory.password(brokerName)
-	if err != nil {
+// StopBroker stops RabbitMQ, under a running system. Stopping it twice is no fault.
+func (s *Stack) StopBroker() error { return s.broker.down() }
+
+// StartBroker starts a stopped RabbitMQ on the same ports and waits until it
+// answers. Starting it twice is no fault.
+func (s *Stack) StartBroker(ctx context.Context) error { return s.broker.up(ctx) }
+
+// WipeBroker stops RabbitMQ and deletes all that it holds: queues, messages,
+// virtual hosts. StartBroker starts it empty.
+func (s *Stack) WipeBroker(ctx context.Context) error {
+	s.broker.mutex.Lock()
+	defer s.broker.mutex.Unlock()
+	if err := s.broker.stop(); err != nil {
 		return err
 	}
-	var server *process
 	if s.broker.source.kind == byDocker {
-		server, err = s.launchBrokerContainer(ctx, password)
-	} else {
-		server, err = s.launchBroker(ctx, password)
+		return s.removeVolume(ctx, brokerName)
 	}
-	if err != nil {
-		return err
+	if err := os.RemoveAll(filepath.Join(s.directory.file(brokerName), "data")); err != nil {
+		return fmt.Errorf("wipe RabbitMQ: %w", err)
 	}
-	s.broker.process = server
-	err = server.await(ctx, s.progress, s.pingBroker)
-	if err == nil {
-		err = s.directory.markWhole(brokerName)
-	}
-	if err != nil {
-		return errors.Join(err, s.stopBroker())
-	}
-	s.keepBroker(server)
-	s.progress.say("%s ready on %s (%s)", brokerTitle, local(s.directory.state.Ports[brokerPort]), seconds(time.Since(start)))
 	return nil
 }
 
-// keepBroker starts RabbitMQ again when it ends by itself: a system that goes on
-// without it is no reason to stop. It ends with a server that was told to end.
-func (s *Stack) keepBroker(server *process) {
-	s.watchers.Go(func() {
-		<-server.child.Done()
-		if server.stopping.Load() {
-			return
-		}
-		s.progress.say("%v\nstarting it again", server.ended())
-		for wait := time.Second; pause(s.broker.life, wait) == nil; wait = min(2*wait, brokerBound) {
-			// Who holds the mutex starts or stops it, and Stop waits for us.
-			if !s.broker.mutex.TryLock() {
-				continue
-			}
-			if s.broker.process != server {
-				s.broker.mutex.Unlock()
-				return // somebody else has taken care of it
-			}
-			err := s.startBroker(s.broker.life)
-			server = s.broker.process
-			s.broker.mutex.Unlock()
-			if err == nil || s.broker.life.Err() != nil {
-				return
-			}
-			s.progress.say("RabbitMQ does not come up: %v", err)
-		}
-	})
+func (s *Stack) launchBroker(ctx context.Context) (*process, error) {
+	password, err := s.directory.password(brokerName)
+	if err != nil {
+		return nil, err
+	}
+	if s.broker.source.kind == byDocker {
+		return s.launchBrokerContainer(ctx, password)
+	}
+	return s.launchBrokerProgram(ctx, password)
 }
 
-func (s *Stack) launchBroker(ctx context.Context, password secret.String) (*process, error) {
+func (s *Stack) launchBrokerProgram(ctx context.Context, password secret.String) (*process, error) {
 	account := s.broker.account
 	folder, err := s.directory.folder(brokerName, account)
 	if err != nil {
@@ -275,59 +233,6 @@ func (s *Stack) pingBroker(ctx context.Context) error {
 	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("management API: %s", response.Status)
-	}
-	return nil
-}
-
-// ErrNotOurs says that RabbitMQ is run by somebody else.
-var ErrNotOurs = errors.New("RabbitMQ is not run by this stack")
-
-// StopBroker stops RabbitMQ, under a running system. Stopping it twice is no fault.
-func (s *Stack) StopBroker() error {
-	s.broker.mutex.Lock()
-	defer s.broker.mutex.Unlock()
-	return s.stopBroker()
-}
-
-func (s *Stack) stopBroker() error {
-	if !s.broker.ours() {
-		return ErrNotOurs
-	}
-	if s.broker.process == nil {
-		return nil
-	}
-	err := s.broker.process.stop()
-	s.broker.process = nil
-	return err
-}
-
-// StartBroker starts a stopped RabbitMQ on the same ports and waits until it
-// answers. Starting it twice is no fault.
-func (s *Stack) StartBroker(ctx context.Context) error {
-	s.broker.mutex.Lock()
-	defer s.broker.mutex.Unlock()
-	if !s.broker.ours() {
-		return ErrNotOurs
-	}
-	if s.broker.process != nil {
-		return nil
-	}
-	return s.startBroker(ctx)
-}
-
-// WipeBroker stops RabbitMQ and deletes all that it holds: queues, messages,
-// virtual hosts. StartBroker starts it empty.
-func (s *Stack) WipeBroker(ctx context.Context) error {
-	s.broker.mutex.Lock()
-	defer s.broker.mutex.Unlock()
-	if err := s.stopBroker(); err != nil {
-		return err
-	}
-	if s.broker.source.kind == byDocker {
-		return s.removeVolume(ctx, brokerName)
-	}
-	if err := os.RemoveAll(filepath.Join(s.directory.file(brokerName), "data")); err != nil {
-		return fmt.Errorf("wipe RabbitMQ: %w", err)
 	}
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"unicode/utf8"
 
 	"golang.org/x/net/idna"
-	"golang.org/x/text/cases"
-	"golang.org/x/text/language"
 	"golang.org/x/text/secure/precis"
 	"golang.org/x/text/unicode/norm"
 )
@@ -147,9 +145,7 @@ func Email(typed string) (string, error) {
 	if !found {
 		return "", &InvalidError{Problem: "An email address has the form name@example.org"}
 	}
-	local, ok := settle(local, func(part string) (string, bool) {
-		return norm.NFC.String(cases.Lower(language.Und, cases.HandleFinalSigma(false)).String(norm.NFC.String(part))), true
-	})
+	local, ok := settle(local, func(part string) (string, bool) { return lower(part), true })
 	if !ok || !localPart(local) {
 		return "", &InvalidError{Problem: "The part of the email address before the @ is not valid"}
 	}

@@ -42,6 +42,10 @@ type Stats struct {
 	Refused uint64
 	// Waiting now.
 	Waiting int
+	// Running now.
+	Running int
+	// Took is the time that all hashes together have taken.
+	Took time.Duration
 }
 
 // Pool computes a bounded number of hashes at once. It is safe for concurrent
@@ -61,6 +65,8 @@ type Pool struct {
 	waiting atomic.Int64
 	hashes  atomic.Uint64
 	refused atomic.Uint64
+	// total is the time that all hashes have taken, in nanoseconds.
+	total atomic.Int64
 	// took is how long a hash takes, in nanoseconds: a moving mean.
 	took atomic.Int64
 
@@ -168,7 +174,21 @@ func (p *Pool) widen(user int) {
 
 // Stats tells what the pool has done so far.
 func (p *Pool) Stats() Stats {
-	return Stats{Hashes: p.hashes.Load(), Refused: p.refused.Load(), Waiting: int(p.waiting.Load())}
+	return Stats{
+		Hashes: p.hashes.Load(), Refused: p.refused.Load(), Waiting: int(p.waiting.Load()),
+		Running: len(p.permits), Took: time.Duration(p.total.Load()),
+	}
+}
+
+// Metrics gives what the pool does, for package metrics. Services that share a
+// pool all show the same.
+func (p *Pool) Metrics(emit func(name, help string, value float64, labels ...string)) {
+	stats := p.Stats()
+	emit("muster_password_hashes_total", "Password hashes computed by this process.", float64(stats.Hashes))
+	emit("muster_password_hash_seconds_total", "Time that all password hashes have taken; divided by muster_password_hashes_total, that of one.", stats.Took.Seconds())
+	emit("muster_password_refused_total", "Calls refused because too many waited for a hash already.", float64(stats.Refused))
+	emit("muster_password_queued", "Calls that wait for a hash now.", float64(stats.Waiting))
+	emit("muster_password_running", "Hashes that are being computed now.", float64(stats.Running))
 }
 
 // compute hashes with the costs, the salt and the length of key of a verifier.
@@ -218,6 +238,7 @@ func (p *Pool) measure(password, salt []byte, params Params, length int) []byte 
 	began := time.Now()
 	key := p.derive(password, salt, params, length)
 	took := time.Since(began).Nanoseconds()
+	p.total.Add(took)
 	// A mean over the last eight or so; two that write at once lose one sample.
 	if before := p.took.Load(); before > 0 {
 		took = before + (took-before)/8

@@ -197,7 +197,7 @@ func TestPastTheQueueAHashIsRefusedAtOnceWithTheTimeToDrain(t *testing.T) {
 		if took := time.Since(began); took != 3*time.Second {
 			t.Errorf("five hashes on two workers took %s, want 3 s", took)
 		}
-		if stats := pool.Stats(); stats != (Stats{Hashes: 6, Refused: 1}) {
+		if stats := pool.Stats(); stats != (Stats{Hashes: 6, Refused: 1, Took: 6 * time.Second}) {
 			t.Errorf("Stats = %+v", stats)
 		}
 	})

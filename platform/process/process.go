@@ -62,6 +62,12 @@ func New[C any, S Service](name string, build func(context.Context, C, *slog.Log
 	}
 }
 
+// Check reads the settings as Start does, names their faults, and starts nothing.
+func (p Program) Check(file string, environ []string) error {
+	_, _, err := p.load(file, environ)
+	return err
+}
+
 // Start makes the service with settings from a file ("" for none) and an
 // environment as os.Environ gives it, logging to log.
 func (p Program) Start(ctx context.Context, file string, environ []string, log io.Writer) (Service, error) {
@@ -69,7 +75,8 @@ func (p Program) Start(ctx context.Context, file string, environ []string, log i
 	if err != nil {
 		return nil, err
 	}
-	service, err := start(ctx, telemetry.NewLogger(log, how.Level, how.Format))
+	// Every line names the service, those of the background too.
+	service, err := start(ctx, telemetry.NewLogger(log, how.Level, how.Format).With("service", p.name))
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}

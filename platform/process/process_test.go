@@ -37,7 +37,7 @@ func TestSettingsReachServiceAndLogger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if made.(service).word != "hello" || !strings.Contains(log.String(), "is=hello") {
+	if made.(service).word != "hello" || !strings.Contains(log.String(), "service=sample") || !strings.Contains(log.String(), "is=hello") {
 		t.Errorf("made %v, logged %q", made, log.String())
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
@@ -70,9 +73,9 @@ func (p *pinned) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 // ClientInterceptors is what every client of an internal service is made with:
-// gRPC, a time-out of 5 s where the context has none, and the call's request id,
-// trace, client address, user agent and access token. Never give it to a client
-// of somebody else's service.
+// gRPC, a time-out of 5 s where the context has none, a span where the call is
+// traced, and the call's request id, trace, client address, user agent and access
+// token. Never give it to a client of somebody else's service.
 func ClientInterceptors() connect.ClientOption {
 	return connect.WithClientOptions(connect.WithGRPC(), connect.WithInterceptors(passOn{}))
 }
@@ -89,8 +92,15 @@ func (passOn) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 			ctx, cancel = context.WithTimeout(ctx, callTimeout)
 			defer cancel()
 		}
+		ctx, span := telemetry.StartCall(ctx, strings.TrimPrefix(request.Spec().Procedure, "/"))
+		defer span.End()
 		outgoing(ctx, request.Header())
-		return next(ctx, request)
+		response, err := next(ctx, request)
+		if err != nil {
+			span.SetAttributes(attribute.String("rpc.response.status_code", connect.CodeOf(err).String()))
+			span.SetStatus(codes.Error, connect.CodeOf(err).String())
+		}
+		return response, err
 	}
 }
 

@@ -5,9 +5,14 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/muster-id/muster/platform/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -71,6 +76,47 @@ func (e *exchange) log(ctx context.Context, r *http.Request, status int, took ti
 		attrs = append(attrs, slog.Int("status", status))
 	}
 	e.logger.LogAttrs(ctx, slog.LevelInfo, "call refused", attrs...)
+}
+
+// plainHTTP stands for the procedure of what is no RPC.
+const plainHTTP = "http"
+
+// code is the outcome in one word, of a set that no caller can widen: ok, a
+// Connect code, or the HTTP status of what is no RPC.
+func (e *exchange) code(status int) string {
+	switch {
+	case e.err != nil:
+		return e.err.Code().String()
+	case status >= http.StatusBadRequest:
+		return strconv.Itoa(status)
+	}
+	return "ok"
+}
+
+// trace names the span and gives it the outcome. What a caller has done wrong is
+// no error of the span.
+func (e *exchange) trace(ctx context.Context, status int) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	if e.procedure != "" {
+		span.SetName(strings.TrimPrefix(e.procedure, "/"))
+	}
+	if status != 0 {
+		span.SetAttributes(attribute.Int("http.response.status_code", status))
+	}
+	if e.err == nil {
+		return
+	}
+	span.SetAttributes(attribute.String("rpc.response.status_code", e.err.Code().String()))
+	if detail, ok := reason.DetailOf(e.err); ok {
+		span.SetAttributes(attribute.String("muster.reason", detail.GetReason()))
+	}
+	switch e.err.Code() {
+	case connect.CodeUnknown, connect.CodeDeadlineExceeded, connect.CodeUnimplemented, connect.CodeInternal, connect.CodeUnavailable, connect.CodeDataLoss:
+		span.SetStatus(codes.Error, e.err.Code().String())
+	}
 }
 
 // note keeps what reason.Final has made of a handler's error.

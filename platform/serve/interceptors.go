@@ -8,7 +8,6 @@ import (
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/platform/access"
@@ -30,8 +29,6 @@ type Config struct {
 	Logger *slog.Logger
 	// Verifier checks access tokens; nil for a service that serves no person.
 	Verifier access.Verifier
-	// Permissions that each role grants.
-	Permissions map[string][]string
 	// MaxRequestBytes bounds a request message, decompressed; 1 MiB if 0.
 	MaxRequestBytes int
 	// Timeout bounds a unary call whose caller gave no time-out; 10 s if 0. A
@@ -63,14 +60,13 @@ func Interceptors(config Config) connect.HandlerOption {
 	)
 }
 
-// gate names the call for the log and the trace, then asks access. Its errors
+// gate names the call for log, trace and metrics, then asks access. Its errors
 // reach no interceptor, so they get their reason here.
 func gate(config Config) connect.RequestGateFunc {
-	ask := access.NewGate(access.Config{Verifier: config.Verifier, Permissions: config.Permissions})
+	ask := access.NewGate(access.Config{Verifier: config.Verifier})
 	return func(ctx context.Context, spec connect.Spec, peer connect.Peer, header http.Header) (context.Context, error) {
 		e := exchangeOf(ctx)
 		e.procedure = spec.Procedure
-		trace.SpanFromContext(ctx).SetName(spec.Procedure)
 		passed, err := ask(ctx, spec, peer, header)
 		if err != nil {
 			return nil, e.fail(ctx, config.Logger, err)
@@ -90,6 +86,7 @@ func (outcome) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
 	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
 		e := exchangeOf(ctx)
 		e.answered = true
+		e.procedure = request.Spec().Procedure // those outside the gate have one too
 		response, err := next(ctx, request)
 		e.note(err)
 		return response, err
@@ -107,6 +104,7 @@ func (outcome) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
 		e := exchangeOf(ctx)
 		e.answered = true
+		e.procedure = conn.Spec().Procedure
 		if e.controller == nil {
 			return next(ctx, conn)
 		}

@@ -316,7 +316,9 @@ func TestAServiceThatIsAwayIsUnavailable(t *testing.T) {
 }
 
 // keys is a keyring that answers anybody who gets to it.
-type keys struct{}
+type keys struct {
+	keyringv1connect.UnimplementedKeyringServiceHandler
+}
 
 func (keys) GetKeys(context.Context, *connect.Request[keyringv1.GetKeysRequest]) (*connect.Response[keyringv1.GetKeysResponse], error) {
 	return connect.NewResponse(&keyringv1.GetKeysResponse{}), nil

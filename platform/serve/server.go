@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/trace"
@@ -58,10 +60,23 @@ type ServerConfig struct {
 	TLS *tls.Config
 	// TrustedProxies may name the client's address in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	// Tracers makes the spans; one without an exporter if nil.
+	// Tracers makes the spans; one whose spans go nowhere if nil.
 	Tracers trace.TracerProvider
+	// Untraced are paths whose requests make no spans.
+	Untraced []string
+	// Meter is told of each call; nil for none.
+	Meter Meter
 	// Logger takes one line for each request.
 	Logger *slog.Logger
+}
+
+// Meter counts calls; *metrics.Metrics is one.
+type Meter interface {
+	// Begin is told when a call comes in.
+	Begin()
+	// End is told when it is answered: procedure is one of ours, or http; code is
+	// ok, a Connect code, or an HTTP status.
+	End(procedure, code string, took time.Duration)
 }
 
 // Server serves HTTP/1.1 and HTTP/2 on one listener.
@@ -164,7 +179,17 @@ func handler(config ServerConfig) http.Handler {
 		}
 		r = r.WithContext(ctx)
 		writer := &refusalWriter{ResponseWriter: w, request: r, exchange: e}
-		defer func() { e.log(ctx, r, writer.status, time.Since(started)) }()
+		if config.Meter != nil {
+			config.Meter.Begin()
+		}
+		defer func() {
+			took := time.Since(started)
+			e.log(ctx, r, writer.status, took)
+			e.trace(ctx, writer.status)
+			if config.Meter != nil {
+				config.Meter.End(cmp.Or(strings.TrimPrefix(e.procedure, "/"), plainHTTP), e.code(writer.status), took)
+			}
+		}()
 		defer recovered(writer, r)
 		config.Handler.ServeHTTP(writer, r)
 		writer.finish()
@@ -173,6 +198,7 @@ func handler(config ServerConfig) http.Handler {
 		Service:        config.Name,
 		Tracers:        config.Tracers,
 		TrustedProxies: config.TrustedProxies,
+		Untraced:       config.Untraced,
 		Internal:       func(r *http.Request) bool { return certificate.CallerOf(r.TLS) != "" },
 	}, inner)
 }

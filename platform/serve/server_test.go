@@ -18,6 +18,7 @@ import (
 
 // pings is a HealthService whose Ping does as it is told.
 type pings struct {
+	musterv1connect.UnimplementedHealthServiceHandler
 	ping func(context.Context) error
 }
 
@@ -37,7 +38,7 @@ func ping(ctx context.Context, t *testing.T, addr string, option connect.ClientO
 func pinging(config serve.Config, ping func(context.Context) error) http.Handler {
 	config.Logger = slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
-	mux.Handle(musterv1connect.NewHealthServiceHandler(pings{ping}, serve.Interceptors(config)))
+	mux.Handle(musterv1connect.NewHealthServiceHandler(pings{ping: ping}, serve.Interceptors(config)))
 	return mux
 }
 

@@ -6,6 +6,6 @@
 //	                 └── X-Request-Id                     slog: request_id, trace_id, user_id
 //
 // The edge makes the request id; services take it over from one another, and
-// from nobody else. Spans are made and propagated (W3C Trace Context) but not
-// exported yet.
+// from nobody else. Spans are made and propagated (W3C Trace Context), and go to
+// a collector where the environment names one (tracing.go).
 package telemetry

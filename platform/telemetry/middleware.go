@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -41,12 +42,16 @@ type MiddlewareConfig struct {
 	TrustedProxies []netip.Prefix
 	// Internal tells whether a request comes from another service of ours.
 	Internal func(*http.Request) bool
+	// Untraced are paths whose requests are not worth a trace: those that are
+	// asked every few seconds whether the service lives.
+	Untraced []string
 }
 
 // Middleware puts the Request, the service and a server span into the context
 // and answers with the request's id. A service's id and trace go on; a
 // stranger's trace is linked to, and its id is kept beside ours if it is a UUID
-// or 8 to 64 letters, digits, `_` and `-`.
+// or 8 to 64 letters, digits, `_` and `-`. What a service asks by itself, without
+// a trace, begins none: it looks at a log's head again and again.
 func Middleware(config MiddlewareConfig, next http.Handler) http.Handler {
 	tracer := config.Tracers.Tracer(tracerName)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -78,11 +83,27 @@ func Middleware(config MiddlewareConfig, next http.Handler) http.Handler {
 		} else if link := trace.LinkFromContext(remote); link.SpanContext.IsValid() {
 			options = append(options, trace.WithNewRoot(), trace.WithLinks(link))
 		}
-		ctx, span := tracer.Start(ctx, r.Method, options...)
-		defer span.End()
+		if internal && !trace.SpanContextFromContext(ctx).IsValid() || slices.Contains(config.Untraced, r.URL.Path) {
+			ctx = unrecorded(ctx)
+		} else {
+			var span trace.Span
+			ctx, span = tracer.Start(ctx, spanName(r.Method), options...)
+			span.SetAttributes(attribute.String("muster.request_id", request.ID))
+			defer span.End()
+		}
 		w.Header().Set(RequestIDHeader, request.ID)
 		next.ServeHTTP(w, r.WithContext(WithRequest(ctx, request)))
 	})
+}
+
+// spanName is what a call is called until its procedure is known: a stranger's
+// method may be anything.
+func spanName(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions:
+		return method
+	}
+	return "HTTP"
 }
 
 func newID() string {

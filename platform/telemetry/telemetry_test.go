@@ -272,7 +272,7 @@ func TestTraceParent(t *testing.T) {
 	ctx, span := telemetry.NewTracerProvider("identity").Tracer("test").Start(t.Context(), "call")
 	defer span.End()
 	id := span.SpanContext()
-	if got, want := telemetry.TraceParent(ctx), "00-"+id.TraceID().String()+"-"+id.SpanID().String()+"-01"; got != want {
+	if got, want := telemetry.TraceParent(ctx), "00-"+id.TraceID().String()+"-"+id.SpanID().String()+"-00"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -1,4 +1,4 @@
-// Package teststack gives a test its own database and its own virtual host on
+// Package teststack gives a test its own database, virtual host and bucket on
 // the real servers that `go tool task test` has started. It reads their
 // addresses from the environment and fails, never skips, without them.
 package teststack

@@ -20,6 +20,9 @@ type Account struct {
 	Active bool
 	// Roles that the person has.
 	Roles []string
+	// SessionsFrom is the stream version of the last password or deactivation:
+	// sessions that were opened under an older one are over; 0 without either.
+	SessionsFrom int64
 	// AccessVersion is the stream version of the last event that changed any of this.
 	AccessVersion int64
 }

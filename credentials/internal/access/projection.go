@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,8 @@ var (
 	deleteRows string
 	//go:embed queries/forget_rehashed.sql
 	forgetRehashed string
+	//go:embed queries/delete_sessions.sql
+	deleteSessions string
 )
 
 // Projection folds the identity log into read.access. Its zero value works.
@@ -41,7 +44,8 @@ func (Projection) Name() string { return Name }
 func (Projection) Handles(eventType string) bool {
 	switch eventType {
 	case typeOf(&eventsv1.UserRegistered{}), typeOf(&eventsv1.PasswordSet{}),
-		typeOf(&eventsv1.UserDeactivated{}), typeOf(&eventsv1.UserReactivated{}):
+		typeOf(&eventsv1.UsernameChanged{}), typeOf(&eventsv1.EmailChanged{}), typeOf(&eventsv1.RolesChanged{}),
+		typeOf(&eventsv1.UserDeactivated{}), typeOf(&eventsv1.UserReactivated{}), typeOf(&eventsv1.UserErased{}):
 		return true
 	}
 	return false
@@ -75,8 +79,8 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 		}
 	}
 	// Rows first, and with them their locks: whoever is about to store a rehashed
-	// verifier holds the row, and so is either before the statement that forgets
-	// it or finds the row changed.
+	// verifier or a session holds the row, and so is either before the statement
+	// that forgets it or finds the row changed.
 	for _, step := range []struct {
 		statement string
 		rows      int
@@ -86,6 +90,7 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 		{updateRows, len(updates), []any{generation, updates}},
 		{deleteRows, len(erased), []any{generation, erased}},
 		{forgetRehashed, len(forgotten), []any{forgotten}},
+		{deleteSessions, len(erased), []any{erased}},
 	} {
 		if step.rows == 0 {
 			continue
@@ -100,15 +105,17 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 // change is what a batch does to one person's row, folded. It travels to the
 // statements as JSON; null leaves a column as it is.
 type change struct {
-	UserID          uuid.UUID `json:"user_id"`
-	Username        string    `json:"username"`
-	Email           string    `json:"email"`
-	Verifier        *string   `json:"verifier"`
-	PasswordVersion *int64    `json:"password_version"`
-	MustChange      *bool     `json:"must_change"`
-	Active          *bool     `json:"active"`
-	Roles           []string  `json:"roles"`
-	AccessVersion   int64     `json:"access_version"`
+	UserID          uuid.UUID  `json:"user_id"`
+	Username        *string    `json:"username"`
+	Email           *string    `json:"email"`
+	NamedAt         *time.Time `json:"named_at"`
+	Verifier        *string    `json:"verifier"`
+	PasswordVersion *int64     `json:"password_version"`
+	MustChange      *bool      `json:"must_change"`
+	Active          *bool      `json:"active"`
+	Roles           []string   `json:"roles"`
+	SessionsFrom    *int64     `json:"sessions_from"`
+	AccessVersion   int64      `json:"access_version"`
 	// Forgotten is the version up to which rehashed verifiers are forgotten; 0 for none.
 	Forgotten int64 `json:"forgotten"`
 
@@ -144,14 +151,20 @@ func (c *change) add(event eventstore.Opened) {
 	c.AccessVersion = event.Version
 	switch message := event.Message.(type) {
 	case *eventsv1.UserRegistered:
-		c.registered, c.erased = true, event.Erased
-		c.Username, c.Email, c.Roles = message.GetUsername(), message.GetEmail(), message.GetRoles()
-		c.Active = new(true)
-		if event.Erased {
-			c.Forgotten = math.MaxInt64
-		}
+		c.registered = true
+		c.name(event, new(message.GetUsername()), new(message.GetEmail()))
+		c.Roles, c.Active = message.GetRoles(), new(true)
+	case *eventsv1.UsernameChanged:
+		c.name(event, new(message.GetUsername()), nil)
+	case *eventsv1.EmailChanged:
+		c.name(event, nil, new(message.GetEmail()))
+	case *eventsv1.RolesChanged:
+		c.Roles = append([]string{}, message.GetRoles()...) // none is not null
+	case *eventsv1.UserErased:
+		c.erase()
 	case *eventsv1.PasswordSet:
 		c.PasswordVersion, c.MustChange = new(event.Version), new(message.GetMustChange())
+		c.SessionsFrom = new(event.Version)
 		c.Verifier = nil
 		if event.Erased {
 			c.Forgotten = max(c.Forgotten, event.Version)
@@ -159,8 +172,28 @@ func (c *change) add(event eventstore.Opened) {
 			c.Verifier, c.Forgotten = new(message.GetVerifier()), max(c.Forgotten, event.Version-1)
 		}
 	case *eventsv1.UserDeactivated:
-		c.Active = new(false)
+		c.Active, c.SessionsFrom = new(false), new(event.Version)
 	case *eventsv1.UserReactivated:
 		c.Active = new(true)
 	}
+}
+
+// name takes the names that are given. A tombstone has none to give: the person
+// was erased.
+func (c *change) name(event eventstore.Opened, username, email *string) {
+	if event.Erased {
+		c.erase()
+		return
+	}
+	if username != nil {
+		c.Username = username
+	}
+	if email != nil {
+		c.Email = email
+	}
+	c.NamedAt = new(event.OccurredAt)
+}
+
+func (c *change) erase() {
+	c.erased, c.Forgotten = true, math.MaxInt64
 }

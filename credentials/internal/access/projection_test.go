@@ -28,6 +28,7 @@ type row struct {
 	MustChange      bool
 	Active          bool
 	Roles           []string
+	SessionsFrom    int64
 	AccessVersion   int64
 }
 
@@ -66,7 +67,7 @@ func (b *bundle) apply(t *testing.T, events ...eventstore.Opened) {
 func (b *bundle) rows(t *testing.T, generation int64) map[uuid.UUID]row {
 	t.Helper()
 	rows, err := b.pool.Query(t.Context(), `
-		SELECT user_id, username, email, COALESCE(verifier, ''), password_version, must_change, active, roles, access_version
+		SELECT user_id, username, email, COALESCE(verifier, ''), password_version, must_change, active, roles, sessions_from, access_version
 		FROM read.access WHERE generation = $1`, generation)
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func (b *bundle) rows(t *testing.T, generation int64) map[uuid.UUID]row {
 	found := make(map[uuid.UUID]row)
 	var id uuid.UUID
 	var r row
-	if _, err := pgx.ForEachRow(rows, []any{&id, &r.Username, &r.Email, &r.Verifier, &r.PasswordVersion, &r.MustChange, &r.Active, &r.Roles, &r.AccessVersion},
+	if _, err := pgx.ForEachRow(rows, []any{&id, &r.Username, &r.Email, &r.Verifier, &r.PasswordVersion, &r.MustChange, &r.Active, &r.Roles, &r.SessionsFrom, &r.AccessVersion},
 		func() error { found[id] = r; r = row{}; return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -117,6 +118,22 @@ func (p *person) reactivated() eventstore.Opened {
 	return p.event(&eventsv1.UserReactivated{UserId: p.id.String()})
 }
 
+func (p *person) renamed(username string) eventstore.Opened {
+	return p.event(&eventsv1.UsernameChanged{UserId: p.id.String(), Username: username})
+}
+
+func (p *person) readdressed(email string) eventstore.Opened {
+	return p.event(&eventsv1.EmailChanged{UserId: p.id.String(), Email: email})
+}
+
+func (p *person) given(roles ...string) eventstore.Opened {
+	return p.event(&eventsv1.RolesChanged{UserId: p.id.String(), Roles: roles})
+}
+
+func (p *person) erased() eventstore.Opened {
+	return p.event(&eventsv1.UserErased{UserId: p.id.String()})
+}
+
 // erased is an event whose key was destroyed: its sealed fields are gone.
 func erased(event eventstore.Opened) eventstore.Opened {
 	event.Erased = true
@@ -124,6 +141,10 @@ func erased(event eventstore.Opened) eventstore.Opened {
 	switch message := event.Message.(type) {
 	case *eventsv1.UserRegistered:
 		message.Username, message.Email = "", ""
+	case *eventsv1.UsernameChanged:
+		message.Username = ""
+	case *eventsv1.EmailChanged:
+		message.Email = ""
 	case *eventsv1.PasswordSet:
 		message.Verifier = ""
 	}
@@ -137,6 +158,10 @@ func TestOnlyEventsThatChangeAccessAreHandled(t *testing.T) {
 		&eventsv1.PasswordSet{}:     true,
 		&eventsv1.UserDeactivated{}: true,
 		&eventsv1.UserReactivated{}: true,
+		&eventsv1.UsernameChanged{}: true,
+		&eventsv1.EmailChanged{}:    true,
+		&eventsv1.RolesChanged{}:    true,
+		&eventsv1.UserErased{}:      true,
 		&eventsv1.ProfileUpdated{}:  false,
 	} {
 		name := string(message.ProtoReflect().Descriptor().FullName())
@@ -156,15 +181,16 @@ func TestRowsAreTheFoldOfTheEventsInAnyBatches(t *testing.T) {
 	events := []eventstore.Opened{
 		ada.registered("admin", "auditor"), ada.passwordSet("first", true), ada.passwordSet("second", false), ada.deactivated(),
 		bob.registered(), bob.passwordSet("third", false), bob.deactivated(), bob.reactivated(),
+		ada.renamed("augusta"), ada.given(), bob.readdressed("robert@example.org"), bob.given("auditor"),
 	}
 	want := map[uuid.UUID]row{
-		ada.id: {"ada", "ada@example.org", "second", 3, false, false, []string{"admin", "auditor"}, 4},
-		bob.id: {"bob", "bob@example.org", "third", 2, false, true, []string{}, 4},
+		ada.id: {"augusta", "ada@example.org", "second", 3, false, false, []string{}, 4, 6},
+		bob.id: {"bob", "robert@example.org", "third", 2, false, true, []string{"auditor"}, 3, 6},
 	}
 	for name, cuts := range map[string][]int{
 		"one batch":        {},
-		"one each":         {1, 2, 3, 4, 5, 6, 7},
-		"across people":    {2, 6},
+		"one each":         {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11},
+		"across people":    {2, 6, 9},
 		"just after first": {1, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +219,7 @@ func TestAnAccountWithoutAPasswordHasARowThatOpensNothing(t *testing.T) {
 	t.Parallel()
 	b, ada := setup(t), newPerson("ada")
 	b.apply(t, ada.registered())
-	want := map[uuid.UUID]row{ada.id: {"ada", "ada@example.org", "", 0, false, true, []string{}, 1}}
+	want := map[uuid.UUID]row{ada.id: {"ada", "ada@example.org", "", 0, false, true, []string{}, 0, 1}}
 	if diff := cmp.Diff(want, b.rows(t, 1)); diff != "" {
 		t.Error(diff)
 	}
@@ -211,6 +237,19 @@ func TestAnErasedPersonHasNoRow(t *testing.T) {
 	registered := eve.registered()
 	b.apply(t, registered, eve.passwordSet("known", false))
 	b.apply(t, erased(registered))
+	// The event says so, in the batch of the registration and later.
+	dan, kim := newPerson("dan"), newPerson("kim")
+	b.apply(t, dan.registered(), dan.passwordSet("known", false), dan.erased(), kim.registered("admin"))
+	b.apply(t, kim.deactivated(), kim.erased())
+	// A key that was remembered opened the registration, and no longer the next name.
+	for _, change := range []func(*person) eventstore.Opened{
+		func(p *person) eventstore.Opened { return p.renamed("other") },
+		func(p *person) eventstore.Opened { return p.readdressed("other@example.org") },
+	} {
+		late := newPerson("late")
+		b.apply(t, late.registered(), late.passwordSet("known", false))
+		b.apply(t, erased(change(late)))
+	}
 	if rows := b.rows(t, 1); len(rows) != 0 {
 		t.Errorf("rows are left: %+v", rows)
 	}
@@ -220,12 +259,12 @@ func TestAnErasedPasswordOpensNothingUntilTheNext(t *testing.T) {
 	t.Parallel()
 	b, ada := setup(t), newPerson("ada")
 	b.apply(t, ada.registered(), ada.passwordSet("first", false), erased(ada.passwordSet("second", true)))
-	want := row{"ada", "ada@example.org", "", 3, true, true, []string{}, 3}
+	want := row{"ada", "ada@example.org", "", 3, true, true, []string{}, 3, 3}
 	if diff := cmp.Diff(want, b.rows(t, 1)[ada.id]); diff != "" {
 		t.Error(diff)
 	}
 	b.apply(t, ada.passwordSet("third", false))
-	want = row{"ada", "ada@example.org", "third", 4, false, true, []string{}, 4}
+	want = row{"ada", "ada@example.org", "third", 4, false, true, []string{}, 4, 4}
 	if diff := cmp.Diff(want, b.rows(t, 1)[ada.id]); diff != "" {
 		t.Error(diff)
 	}

@@ -122,8 +122,12 @@ func (a *App) open(ctx context.Context, account access.Account) (LoggedIn, error
 		return LoggedIn{}, err
 	}
 	if !account.MustChange {
-		opened := session.Open(sessionID, account.UserID, account.PasswordVersion, a.now(), a.config.Lifetime)
-		if err := a.config.Store.OpenSession(ctx, opened); err != nil {
+		opened := session.Open(sessionID, account.UserID, accessOf(account), a.now(), a.config.Lifetime)
+		err := a.config.Store.OpenSession(ctx, opened)
+		if errors.Is(err, store.ErrNotFound) {
+			return LoggedIn{}, ErrWrongCredentials // as from now on
+		}
+		if err != nil {
 			return LoggedIn{}, err
 		}
 		tokens.Refresh, tokens.RefreshExpiresAt = a.config.RefreshTokens.Write(opened.ID, opened.Counter), opened.ExpiresAt

@@ -52,7 +52,7 @@ func (a *App) refresh(ctx context.Context, cmd Refresh) (Tokens, error) {
 		if err != nil {
 			return Tokens{}, err
 		}
-		next, child, err := held.Refresh(number, account.PasswordVersion, a.now(), a.config.Lifetime)
+		next, child, err := held.Refresh(number, accessOf(account), a.now(), a.config.Lifetime)
 		if errors.Is(err, session.ErrReused) {
 			return Tokens{}, a.reused(ctx, held)
 		}
@@ -74,6 +74,11 @@ func (a *App) refresh(ctx context.Context, cmd Refresh) (Tokens, error) {
 		return a.pair(account, next, child)
 	}
 	return Tokens{}, ErrContended
+}
+
+// accessOf is what of an account rules over its sessions.
+func accessOf(account access.Account) session.Access {
+	return session.Access{PasswordVersion: account.PasswordVersion, SessionsFrom: account.SessionsFrom, Version: account.AccessVersion}
 }
 
 func (a *App) pair(account access.Account, of session.Session, number int64) (Tokens, error) {

@@ -1,15 +1,18 @@
 package app_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/muster-id/muster/credentials/internal/access"
 	"github.com/muster-id/muster/credentials/internal/app"
 	"github.com/muster-id/muster/credentials/internal/session"
 	"github.com/muster-id/muster/platform/secret"
+	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 )
 
 func TestARefreshGivesANewPairOfTheSameSession(t *testing.T) {
@@ -36,10 +39,10 @@ func TestARefreshTellsTheRolesOfToday(t *testing.T) {
 	w := newWorld(t)
 	ada := w.join(t, "ada")
 	tokens := w.login(t, "ada").Tokens
-	ada.deactivate(t)
-	ada.reactivate(t)
-	if version := w.claims(t, w.refresh(t, tokens.Refresh).Access).AccessVersion; version != 4 {
-		t.Errorf("access version %d, want 4", version)
+	ada.apply(t, &eventsv1.RolesChanged{UserId: ada.id.String(), Roles: []string{"admin", "auditor"}})
+	claims := w.claims(t, w.refresh(t, tokens.Refresh).Access)
+	if claims.AccessVersion != 3 || !slices.Equal(claims.Roles, []string{"admin", "auditor"}) {
+		t.Errorf("roles %v of access version %d, want the new ones of 3", claims.Roles, claims.AccessVersion)
 	}
 }
 
@@ -146,7 +149,10 @@ func TestWhatEndsRefreshing(t *testing.T) {
 		}, session.ErrRevoked},
 		"deactivation": {func(t *testing.T, p *person, _ secret.String) {
 			p.deactivate(t)
-		}, app.ErrAccountInactive},
+		}, session.ErrRevoked},
+		"an erasure": {func(t *testing.T, p *person, _ secret.String) {
+			p.erase(t)
+		}, session.ErrRevoked},
 		"idleness": {func(_ *testing.T, _ *person, _ secret.String) {
 			w.clock.pass(lifetime.Idle)
 		}, session.ErrExpired},
@@ -173,15 +179,45 @@ func TestWhatEndsRefreshing(t *testing.T) {
 	}
 }
 
-func TestAReactivatedAccountRefreshesWhereItWas(t *testing.T) {
+func TestSessionsFromBeforeADeactivationStayOver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ada := w.join(t, "ada")
 	token := w.login(t, "ada").Tokens.Refresh
 	ada.deactivate(t)
-	w.refused(t, token, app.ErrAccountInactive)
+	w.refused(t, token, session.ErrRevoked)
 	ada.reactivate(t)
-	w.refresh(t, token)
+	w.refused(t, token, session.ErrRevoked)
+	w.refresh(t, w.login(t, "ada").Tokens.Refresh)
+}
+
+// A rebuild applies every event again, deactivations too, in a generation of
+// its own.
+func TestARebuildEndsNoSession(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.join(t, "ada")
+	ada.deactivate(t)
+	ada.reactivate(t)
+	bob := w.join(t, "bob")
+	bob.setPassword(t, rightPassword, false)
+	adas, bobs := w.login(t, "ada").Tokens.Refresh, w.login(t, "bob").Tokens.Refresh
+	for generation := int64(2); generation <= 3; generation++ {
+		for _, p := range []*person{ada, bob} {
+			for _, event := range p.past {
+				w.project(t, generation, event)
+			}
+			adas, bobs = w.refresh(t, adas).Refresh, w.refresh(t, bobs).Refresh // while the shadow fills
+		}
+		if _, err := w.db.Exec(t.Context(), `UPDATE read.projections SET generation = $1`, generation); err != nil {
+			t.Fatal(err)
+		}
+		adas, bobs = w.refresh(t, adas).Refresh, w.refresh(t, bobs).Refresh // after the swap
+	}
+}
+
+func under(account access.Account) session.Access {
+	return session.Access{PasswordVersion: account.PasswordVersion, SessionsFrom: account.SessionsFrom, Version: account.AccessVersion}
 }
 
 func TestAForgedTokenIsInvalid(t *testing.T) {
@@ -222,7 +258,7 @@ func TestASlowRefreshDoesNotTurnTheChainBackNorReviveIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, _, err := slow.Refresh(1, account.PasswordVersion, w.clock.Now(), lifetime)
+	next, _, err := slow.Refresh(1, under(account), w.clock.Now(), lifetime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +272,7 @@ func TestASlowRefreshDoesNotTurnTheChainBackNorReviveIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, _, err = held.Refresh(held.Counter, account.PasswordVersion, w.clock.Now(), lifetime)
+	next, _, err = held.Refresh(held.Counter, under(account), w.clock.Now(), lifetime)
 	if err != nil {
 		t.Fatal(err)
 	}

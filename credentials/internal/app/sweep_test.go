@@ -15,8 +15,8 @@ func TestTheSweeperDeletesWhatIsLongOverAndNothingElse(t *testing.T) {
 	w.login(t, "ada")
 	// More than one batch, that expired two weeks ago.
 	if _, err := w.db.Exec(t.Context(), `
-		INSERT INTO sessions.sessions (session_id, user_id, password_version, counter, used_at, opened_at, last_used_at, expires_at, delete_on)
-		SELECT gen_random_uuid(), $1, 2, 1, '{}', past, past, past, past::date + 7 FROM (SELECT $2::timestamptz AS past) AS p, generate_series(1, 2500)`,
+		INSERT INTO sessions.sessions (session_id, user_id, password_version, access_version, counter, used_at, opened_at, last_used_at, expires_at, delete_on)
+		SELECT gen_random_uuid(), $1, 2, 2, 1, '{}', past, past, past, past::date + 7 FROM (SELECT $2::timestamptz AS past) AS p, generate_series(1, 2500)`,
 		ada.id, w.clock.Now().Add(-14*24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}

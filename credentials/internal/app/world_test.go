@@ -176,6 +176,7 @@ type person struct {
 	w       *world
 	id      uuid.UUID
 	version int64
+	past    []eventstore.Opened
 }
 
 // join registers a person with the right password and the role of a reader.
@@ -206,15 +207,29 @@ func (p *person) reactivate(t *testing.T) {
 	p.apply(t, &eventsv1.UserReactivated{UserId: p.id.String()})
 }
 
+func (p *person) erase(t *testing.T) {
+	t.Helper()
+	p.apply(t, &eventsv1.UserErased{UserId: p.id.String()})
+}
+
 func (p *person) apply(t *testing.T, message proto.Message) {
 	t.Helper()
 	p.version++
 	event := eventstore.Opened{
-		Event:   eventstore.Event{ID: uuid.New(), Log: "identity", Epoch: 1, Stream: "user-" + p.id.String(), Version: p.version},
+		Event: eventstore.Event{
+			ID: uuid.New(), Log: "identity", Epoch: 1, Stream: "user-" + p.id.String(), Version: p.version, OccurredAt: p.w.clock.Now(),
+		},
 		Message: message,
 	}
-	err := pgx.BeginFunc(t.Context(), p.w.db, func(tx pgx.Tx) error {
-		return access.Projection{}.Apply(t.Context(), tx, 1, []eventstore.Opened{event})
+	p.past = append(p.past, event)
+	p.w.project(t, 1, event)
+}
+
+// project applies an event to a generation of the rows.
+func (w *world) project(t *testing.T, generation int64, event eventstore.Opened) {
+	t.Helper()
+	err := pgx.BeginFunc(t.Context(), w.db, func(tx pgx.Tx) error {
+		return access.Projection{}.Apply(t.Context(), tx, generation, []eventstore.Opened{event})
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -27,11 +27,11 @@ type call struct {
 }
 
 func newWorld() *world {
-	return &world{session: Open(uuid.New(), uuid.New(), passwordVersion, start, lifetime), now: start, jar: 1}
+	return &world{session: Open(uuid.New(), uuid.New(), access, start, lifetime), now: start, jar: 1}
 }
 
 func (w *world) present(number int64) (int64, error) {
-	next, answer, err := w.session.Refresh(number, passwordVersion, w.now, lifetime)
+	next, answer, err := w.session.Refresh(number, access, w.now, lifetime)
 	w.session = next
 	if errors.Is(err, ErrReused) {
 		w.session.Revoked = true

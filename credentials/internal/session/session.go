@@ -58,6 +58,8 @@ type Session struct {
 	// PasswordVersion is the version of the password it was opened with; with
 	// another password it is over.
 	PasswordVersion int64
+	// AccessVersion is the version of the person's access it was opened under.
+	AccessVersion int64
 	// Counter is the number of the newest refresh token, from 1.
 	Counter int64
 	// UsedAt tells when tokens Counter-1, Counter-2 and so on were first used,
@@ -69,20 +71,37 @@ type Session struct {
 	Revoked bool
 }
 
+// Access is the access of a person, as far as it rules over sessions. Its
+// versions are those of the person's stream.
+type Access struct {
+	// PasswordVersion is the version of the present password.
+	PasswordVersion int64
+	// SessionsFrom is the version of the last password or deactivation.
+	SessionsFrom int64
+	// Version is the newest one.
+	Version int64
+}
+
 // Open starts a session, whose newest token is number 1.
-func Open(id, userID uuid.UUID, passwordVersion int64, now time.Time, lifetime Lifetime) Session {
-	s := Session{ID: id, UserID: userID, PasswordVersion: passwordVersion, Counter: 1, OpenedAt: now, LastUsedAt: now}
+func Open(id, userID uuid.UUID, under Access, now time.Time, lifetime Lifetime) Session {
+	s := Session{
+		ID: id, UserID: userID, PasswordVersion: under.PasswordVersion, AccessVersion: under.Version,
+		Counter: 1, OpenedAt: now, LastUsedAt: now,
+	}
 	s.ExpiresAt = s.expiry(now, lifetime)
 	return s
 }
 
 // Refresh tells which token to answer the token of a number with, and the
 // session as it is after that; it has changed only where Counter has.
-// passwordVersion is that of the person's present password. Errors: ErrRevoked,
-// ErrExpired, ErrReused, ErrInvalid.
-func (s Session) Refresh(number, passwordVersion int64, now time.Time, lifetime Lifetime) (next Session, answer int64, err error) {
+// under is the person's access as it is now: what was opened before the last
+// password or deactivation is over, also after a reactivation. Errors:
+// ErrRevoked, ErrExpired, ErrReused, ErrInvalid.
+func (s Session) Refresh(number int64, under Access, now time.Time, lifetime Lifetime) (next Session, answer int64, err error) {
 	switch {
-	case s.Revoked || s.PasswordVersion != passwordVersion:
+	// Of the password the very version counts: a log that was restored to an
+	// earlier state gives versions a second time.
+	case s.Revoked || s.PasswordVersion != under.PasswordVersion || s.AccessVersion < under.SessionsFrom:
 		return s, 0, ErrRevoked
 	case !now.Before(s.ExpiresAt):
 		return s, 0, ErrExpired

@@ -8,9 +8,8 @@ import (
 	"github.com/google/uuid"
 )
 
-const passwordVersion = 2
-
 var (
+	access   = Access{PasswordVersion: 2, SessionsFrom: 2, Version: 2}
 	lifetime = Lifetime{Idle: 30 * 24 * time.Hour, Absolute: 90 * 24 * time.Hour}
 	start    = time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 )
@@ -18,12 +17,12 @@ var (
 // refreshed presents a token and goes on with what comes of it.
 func refreshed(t *testing.T, s *Session, number int64, at time.Time) (child int64, err error) {
 	t.Helper()
-	next, child, err := s.Refresh(number, passwordVersion, at, lifetime)
+	next, child, err := s.Refresh(number, access, at, lifetime)
 	*s = next
 	return child, err
 }
 
-func opened() Session { return Open(uuid.New(), uuid.New(), passwordVersion, start, lifetime) }
+func opened() Session { return Open(uuid.New(), uuid.New(), access, start, lifetime) }
 
 func TestEachRefreshMakesTheNextToken(t *testing.T) {
 	t.Parallel()
@@ -145,12 +144,32 @@ func TestASessionLivesAsLongAsItIsUsedUpToItsAge(t *testing.T) {
 func TestASessionEndsWithItsPasswordAndWithItsRevocation(t *testing.T) {
 	t.Parallel()
 	s := opened()
-	if _, _, err := s.Refresh(1, passwordVersion+1, start, lifetime); !errors.Is(err, ErrRevoked) {
+	if _, _, err := s.Refresh(1, Access{PasswordVersion: 3, SessionsFrom: 3, Version: 3}, start, lifetime); !errors.Is(err, ErrRevoked) {
 		t.Errorf("with another password: %v, want ErrRevoked", err)
 	}
 	s.Revoked = true
-	if _, _, err := s.Refresh(1, passwordVersion, start, lifetime); !errors.Is(err, ErrRevoked) {
+	if _, _, err := s.Refresh(1, access, start, lifetime); !errors.Is(err, ErrRevoked) {
 		t.Errorf("revoked: %v, want ErrRevoked", err)
+	}
+}
+
+func TestASessionEndsWithADeactivationAndWithNothingElseOfTheAccess(t *testing.T) {
+	t.Parallel()
+	s := Open(uuid.New(), uuid.New(), Access{PasswordVersion: 2, SessionsFrom: 2, Version: 4}, start, lifetime)
+	for name, test := range map[string]struct {
+		under Access
+		want  error
+	}{
+		"new roles":                            {Access{2, 2, 5}, nil},
+		"deactivated":                          {Access{2, 5, 5}, ErrRevoked},
+		"reactivated since":                    {Access{2, 5, 6}, ErrRevoked},
+		"deactivated and back before it began": {Access{2, 3, 4}, nil},
+		// The log was restored to version 3, and version 4 is a new password now.
+		"a password of a version that was given before": {Access{4, 4, 4}, ErrRevoked},
+	} {
+		if _, _, err := s.Refresh(1, test.under, start, lifetime); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
 	}
 }
 
@@ -158,7 +177,7 @@ func TestATokenThatWasNeverMadeIsInvalid(t *testing.T) {
 	t.Parallel()
 	s := opened()
 	for _, number := range []int64{-1, 0, 2, 1 << 62} {
-		if _, _, err := s.Refresh(number, passwordVersion, start, lifetime); !errors.Is(err, ErrInvalid) {
+		if _, _, err := s.Refresh(number, access, start, lifetime); !errors.Is(err, ErrInvalid) {
 			t.Errorf("token %d: %v, want ErrInvalid", number, err)
 		}
 	}

@@ -36,7 +36,7 @@ func (s *Store) account(ctx context.Context, query, name string) (access.Account
 	var account access.Account
 	var verifier *string
 	err := s.pool.QueryRow(ctx, query, access.Name, name).Scan(&account.UserID, &verifier, &account.PasswordVersion,
-		&account.MustChange, &account.Active, &account.Roles, &account.AccessVersion)
+		&account.MustChange, &account.Active, &account.Roles, &account.SessionsFrom, &account.AccessVersion)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return access.Account{}, fmt.Errorf("find account: %w", ErrNotFound)
 	}

@@ -36,10 +36,14 @@ const keptAfterExpiry = 7 * 24 * time.Hour
 // deleteBatch bounds the rows that one statement deletes.
 const deleteBatch = 1000
 
-// OpenSession stores a new session.
+// OpenSession stores a new session; ErrNotFound where the person was erased
+// meanwhile.
 func (s *Store) OpenSession(ctx context.Context, opened session.Session) error {
-	_, err := s.pool.Exec(ctx, openSession, opened.ID, opened.UserID, opened.PasswordVersion, opened.Counter,
+	tag, err := s.pool.Exec(ctx, openSession, access.Name, opened.ID, opened.UserID, opened.PasswordVersion, opened.AccessVersion, opened.Counter,
 		times(opened.UsedAt), opened.OpenedAt, opened.LastUsedAt, opened.ExpiresAt, deleteOn(opened))
+	if err == nil && tag.RowsAffected() == 0 {
+		err = ErrNotFound
+	}
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
 	}
@@ -52,9 +56,9 @@ func (s *Store) OpenSession(ctx context.Context, opened session.Session) error {
 func (s *Store) Session(ctx context.Context, id uuid.UUID) (session.Session, access.Account, error) {
 	found := session.Session{ID: id}
 	var account access.Account
-	err := s.pool.QueryRow(ctx, sessionWithAccount, access.Name, id).Scan(&found.UserID, &found.PasswordVersion, &found.Counter,
+	err := s.pool.QueryRow(ctx, sessionWithAccount, access.Name, id).Scan(&found.UserID, &found.PasswordVersion, &found.AccessVersion, &found.Counter,
 		&found.UsedAt, &found.OpenedAt, &found.LastUsedAt, &found.ExpiresAt, &found.Revoked,
-		&account.PasswordVersion, &account.MustChange, &account.Active, &account.Roles, &account.AccessVersion)
+		&account.PasswordVersion, &account.MustChange, &account.Active, &account.Roles, &account.SessionsFrom, &account.AccessVersion)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return session.Session{}, access.Account{}, fmt.Errorf("read session: %w", ErrNotFound)
 	}

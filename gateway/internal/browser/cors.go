@@ -40,7 +40,7 @@ func (p *Policy) cors() *cors.Cors {
 	return cors.New(cors.Options{
 		// A function, since an empty list would mean everybody.
 		AllowOriginFunc: func(origin string) bool { return p.listed(Origin(origin)) },
-		AllowedMethods:  connectcors.AllowedMethods(),
+		AllowedMethods:  append(connectcors.AllowedMethods(), http.MethodPut), // of an avatar
 		AllowedHeaders: slices.Concat(connectcors.AllowedHeaders(),
 			[]string{"Authorization", IdempotencyKeyHeader, ConsistencyTokenHeader, "Traceparent", "X-Request-Id"}),
 		ExposedHeaders: slices.Concat(connectcors.ExposedHeaders(),

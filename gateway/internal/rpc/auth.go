@@ -10,8 +10,10 @@ import (
 
 	"github.com/muster-id/muster/gateway/internal/browser"
 	"github.com/muster-id/muster/gateway/internal/consistency"
+	"github.com/muster-id/muster/gateway/internal/enumeration"
 	"github.com/muster-id/muster/platform/reason"
 	"github.com/muster-id/muster/platform/secret"
+	"github.com/muster-id/muster/platform/telemetry"
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
@@ -21,13 +23,8 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/v1/musterv1connect"
 )
 
-const (
-	// awaitTimeout is a little more than the 2 seconds that credentials waits
-	// itself, so that its own answer is the ordinary end.
-	awaitTimeout = 2500 * time.Millisecond
-	// maxRefreshToken is what a body may carry, held for the cookie too.
-	maxRefreshToken = 1024
-)
+// maxRefreshToken is what a body may carry, held for the cookie too.
+const maxRefreshToken = 1024
 
 // Auth serves AuthService.
 type Auth struct {
@@ -35,6 +32,7 @@ type Auth struct {
 	Credentials credentialsv1connect.CredentialsServiceClient
 	Tokens      *consistency.Signer
 	Browser     *browser.Policy
+	Probing     *enumeration.Limit
 	Logger      *slog.Logger
 	// Timeout bounds one call of another service.
 	Timeout time.Duration
@@ -43,8 +41,13 @@ type Auth struct {
 var _ musterv1connect.AuthServiceHandler = (*Auth)(nil)
 
 // Register opens an account and waits until it can sign in. Once identity has
-// stored the account nothing makes the call fail.
+// stored the account nothing makes the call fail. An address that has been told
+// of many taken names has to wait before it may try again.
 func (a *Auth) Register(ctx context.Context, request *connect.Request[musterv1.RegisterRequest]) (*connect.Response[musterv1.RegisterResponse], error) {
+	address := telemetry.RequestFrom(ctx).ClientAddress
+	if wait := a.Probing.Wait(address); wait > 0 {
+		return nil, reason.New(musterv1.Reason_REASON_RATE_LIMITED, reason.RetryAfter(wait))
+	}
 	key, err := idempotencyKey(request.Header())
 	if err != nil {
 		return nil, err
@@ -58,6 +61,9 @@ func (a *Auth) Register(ctx context.Context, request *connect.Request[musterv1.R
 		IdempotencyKey: key,
 	})
 	if err != nil {
+		if tellsOfSomebody(err) {
+			a.Probing.Note(address)
+		}
 		return nil, err
 	}
 	token, err := a.Tokens.Sign(registered.GetPosition())
@@ -66,7 +72,7 @@ func (a *Auth) Register(ctx context.Context, request *connect.Request[musterv1.R
 	}
 	response := connect.NewResponse(&musterv1.RegisterResponse{
 		UserId:           registered.GetUserId(),
-		SignInReady:      a.signInReady(ctx, registered.GetPosition()),
+		SignInReady:      signInReady(ctx, a.Credentials, a.Logger, registered.GetPosition()),
 		ConsistencyToken: token,
 	})
 	response.Header().Set(browser.ConsistencyTokenHeader, token)
@@ -76,7 +82,7 @@ func (a *Auth) Register(ctx context.Context, request *connect.Request[musterv1.R
 // Login exchanges a login name and a password for tokens. A consistency token
 // in the body goes before one in the header.
 func (a *Auth) Login(ctx context.Context, request *connect.Request[musterv1.LoginRequest]) (*connect.Response[musterv1.LoginResponse], error) {
-	after, err := a.after(request)
+	after, err := positionOf(a.Tokens, request.Msg.GetConsistencyToken(), request.Header())
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +192,7 @@ func (a *Auth) ChangePassword(ctx context.Context, request *connect.Request[must
 		return nil, err
 	}
 	response := connect.NewResponse(&musterv1.ChangePasswordResponse{
-		SignInReady:      a.signInReady(ctx, changed.GetPosition()),
+		SignInReady:      signInReady(ctx, a.Credentials, a.Logger, changed.GetPosition()),
 		ConsistencyToken: token,
 	})
 	response.Header().Set(browser.ConsistencyTokenHeader, token)
@@ -194,23 +200,14 @@ func (a *Auth) ChangePassword(ctx context.Context, request *connect.Request[must
 	return response, nil
 }
 
-// signInReady waits for the access projection. Whatever fails here delays the
-// sign-in only, so it is no error of the command that came before.
-func (a *Auth) signInReady(ctx context.Context, position *eventlogv1.Position) bool {
-	awaited, err := call(ctx, awaitTimeout, a.Credentials.AwaitAccess, &credentialsv1.AwaitAccessRequest{Position: position})
-	if err != nil {
-		a.Logger.WarnContext(ctx, "the access projection could not be asked", slog.Any("error", err))
-	}
-	return awaited.GetApplied()
-}
-
-// after is what a login has to see; nil for no wait.
-func (a *Auth) after(request *connect.Request[musterv1.LoginRequest]) (*eventlogv1.Position, error) {
-	token := request.Msg.GetConsistencyToken()
+// positionOf is what an answer has to show, as a token in the body says, or one
+// in the header; nil for no wait.
+func positionOf(tokens *consistency.Signer, inBody string, header http.Header) (*eventlogv1.Position, error) {
+	token := inBody
 	if token == "" {
-		token = request.Header().Get(browser.ConsistencyTokenHeader)
+		token = header.Get(browser.ConsistencyTokenHeader)
 	}
-	position, err := a.Tokens.Parse(token)
+	position, err := tokens.Parse(token)
 	if err != nil {
 		return nil, reason.New(musterv1.Reason_REASON_CONSISTENCY_TOKEN_INVALID, reason.Field("consistencyToken"), reason.Cause(err))
 	}
@@ -241,6 +238,17 @@ func (a *Auth) mayChangeCookie(header http.Header, self browser.Origin) error {
 		return nil
 	}
 	return a.Browser.Check(header, self)
+}
+
+// tellsOfSomebody tells of a refusal from which a stranger learns that a name
+// or an address has an account.
+func tellsOfSomebody(err error) bool {
+	switch reason.Of(err) {
+	case musterv1.Reason_REASON_USERNAME_TAKEN, musterv1.Reason_REASON_EMAIL_TAKEN:
+		return true
+	default:
+		return false
+	}
 }
 
 // isSpent tells of a refusal after which a refresh token is good for nothing.

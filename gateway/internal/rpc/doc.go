@@ -1,13 +1,18 @@
 // Package rpc is the public API, package muster.v1: thin conversions between
-// what people send and what identity and credentials understand.
+// what people send and what the services behind the gateway understand.
 //
-//	Register ──▶ identity.RegisterUser ──▶ credentials.AwaitAccess ──▶ signInReady
+//	Register ──▶ enumeration.Limit ──▶ identity.RegisterUser ──▶ credentials.AwaitAccess ──▶ signInReady
 //	Login, RefreshToken, Logout ──▶ credentials; the refresh token goes to body or cookie
 //	ChangePassword ──▶ identity ──▶ credentials.EndSessions ──▶ AwaitAccess
 //	GetMe, UpdateMe ──▶ identity
+//	AdminService ──▶ identity ──▶ credentials.AwaitAccess ──▶ signInReady
+//	ListUsers ──▶ identity.Await, when it has to show something ──▶ identity.ListUsers ──▶ page.Seal
+//	UploadAvatar, DeleteAvatar ──▶ media ──▶ identity.Await ──▶ shown
+//	the rest of MediaService ──▶ media
+//	CheckServices ──▶ the StatusService of each, at once
 //
-// Rules are not decided here: they stand in the proto, in identity and in
-// credentials, whose errors pass through with their reason. What is decided
-// here concerns the outside alone: the consistency token, the cookie and where
-// it may come from, and the Idempotency-Key.
+// Rules are not decided here: they stand in the proto and in the services, whose
+// errors pass through with their reason. What is decided here concerns the
+// outside alone: the consistency token, the page token, the cookie and where it
+// may come from, the Idempotency-Key, and how much a stranger may find out.
 package rpc

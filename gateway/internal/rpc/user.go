@@ -30,7 +30,7 @@ func (u *User) GetMe(ctx context.Context, _ *connect.Request[musterv1.GetMeReque
 	if err != nil {
 		return nil, err
 	}
-	return connect.NewResponse(&musterv1.GetMeResponse{User: userOf(got.GetProfile())}), nil
+	return connect.NewResponse(&musterv1.GetMeResponse{User: userOf(ctx, got.GetProfile())}), nil
 }
 
 // UpdateMe changes the names.
@@ -51,12 +51,13 @@ func (u *User) UpdateMe(ctx context.Context, request *connect.Request[musterv1.U
 	if err != nil {
 		return nil, err
 	}
-	response := connect.NewResponse(&musterv1.UpdateMeResponse{User: userOf(updated.GetProfile()), ConsistencyToken: token})
+	response := connect.NewResponse(&musterv1.UpdateMeResponse{User: userOf(ctx, updated.GetProfile()), ConsistencyToken: token})
 	response.Header().Set(browser.ConsistencyTokenHeader, token)
 	return response, nil
 }
 
-func userOf(profile *identityv1.Profile) *musterv1.User {
+// userOf shows a profile to whoever asks in ctx.
+func userOf(ctx context.Context, profile *identityv1.Profile) *musterv1.User {
 	return &musterv1.User{
 		Id:           profile.GetUserId(),
 		Username:     profile.GetUsername(),
@@ -67,5 +68,16 @@ func userOf(profile *identityv1.Profile) *musterv1.User {
 		Active:       profile.GetActive(),
 		RegisteredAt: profile.GetRegisteredAt(),
 		UpdatedAt:    profile.GetUpdatedAt(),
+		AvatarUrl:    avatarURL(ctx, profile.GetAvatarId()),
+		Version:      profile.GetVersion(),
 	}
+}
+
+// avatarURL is where the gateway serves an avatar, under the origin by which the
+// caller has reached it; empty for none.
+func avatarURL(ctx context.Context, avatarID string) string {
+	if avatarID == "" {
+		return ""
+	}
+	return string(browser.SelfFrom(ctx)) + "/avatars/" + avatarID
 }

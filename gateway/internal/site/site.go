@@ -9,12 +9,15 @@ import (
 const index = `Muster: register, sign in, keep a profile.
 
 Start here:
+  GET  /docs                             every method, with examples and errors
   POST /muster.v1.AuthService/Register
   POST /muster.v1.AuthService/Login
   POST /muster.v1.UserService/GetMe      (Authorization: Bearer ACCESS_TOKEN)
 with the header Content-Type: application/json and the request as the body, {} at least.
+  PUT  /me/avatar                        the picture as the body, and the same Authorization
 
 Also here:
+  /openapi.yaml                          the same as /docs, for programs
   /livez /readyz                         whether it lives, whether it can work
   /.well-known/jwks.json                 the keys that access tokens are verified with
   gRPC, gRPC-Web, gRPC health and reflection, on this same port

@@ -11,6 +11,7 @@ import (
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/identity/internal/user"
+	"github.com/muster-id/muster/identity/internal/users"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -33,12 +34,26 @@ type Commands struct {
 	UpdateProfile *UpdateProfileHandler
 	// FirstAdmin sees to it that there is an administrator.
 	FirstAdmin *FirstAdminHandler
+	// CreateUser opens an account for somebody.
+	CreateUser *CreateUserHandler
+	// UpdateUser changes an account.
+	UpdateUser *UpdateUserHandler
+	// SetUserRoles replaces the roles of an account.
+	SetUserRoles *SetUserRolesHandler
+	// DeleteUser erases a person.
+	DeleteUser *DeleteUserHandler
 }
 
 // Queries change nothing.
 type Queries struct {
 	// GetProfile tells a person's profile.
 	GetProfile *GetProfileHandler
+	// GetUser tells anybody's account.
+	GetUser *GetUserHandler
+	// ListUsers tells accounts, page by page.
+	ListUsers *ListUsersHandler
+	// Await waits until what is read shows a change.
+	Await *AwaitHandler
 }
 
 // Log is the event log as the commands need it.
@@ -65,6 +80,18 @@ type Passwords interface {
 	Verify(ctx context.Context, verifier, password secret.String) (bool, error)
 }
 
+// Directory reads the users projection.
+type Directory interface {
+	// List reads a page, in order.
+	List(ctx context.Context, query users.Query) ([]users.User, error)
+}
+
+// Avatars reads the avatars projection.
+type Avatars interface {
+	// AvatarOf names a person's picture; empty without one.
+	AvatarOf(ctx context.Context, userID string) (avatarID string, err error)
+}
+
 // Exclusive runs something in one process at a time.
 type Exclusive interface {
 	Do(ctx context.Context, name string, do func(context.Context) error) error
@@ -78,7 +105,12 @@ type Config struct {
 	Reservations, Fingerprints Hasher
 	Passwords                  Passwords
 	Exclusive                  Exclusive
-	Now                        func() time.Time
+	// Directory and Avatars read the projections.
+	Directory Directory
+	Avatars   Avatars
+	// Projections can be waited for, each under the name of the log that it follows.
+	Projections map[string]Projection
+	Now         func() time.Time
 	// NewID makes UUIDv7 ids, of accounts and of events.
 	NewID func() (uuid.UUID, error)
 }
@@ -95,15 +127,23 @@ func New(config Config) App {
 	}
 	once := idempotency{log: config.Log, fingerprints: config.Fingerprints}
 	accounts := accounts{users: users, log: config.Log, reservations: config.Reservations, newID: config.NewID}
+	profiles := profiles{accounts: accounts, avatars: config.Avatars}
 	return App{
 		Commands: Commands{
 			Register:       &RegisterHandler{accounts: accounts, passwords: config.Passwords, once: once},
-			ChangePassword: &ChangePasswordHandler{users: users, passwords: config.Passwords, once: once},
-			UpdateProfile:  &UpdateProfileHandler{users: users, once: once},
+			ChangePassword: &ChangePasswordHandler{accounts: accounts, passwords: config.Passwords, once: once},
+			UpdateProfile:  &UpdateProfileHandler{accounts: accounts, profiles: profiles, once: once},
 			FirstAdmin:     &FirstAdminHandler{accounts: accounts, passwords: config.Passwords, exclusive: config.Exclusive},
+			CreateUser:     &CreateUserHandler{accounts: accounts, profiles: profiles, passwords: config.Passwords, once: once},
+			UpdateUser:     &UpdateUserHandler{accounts: accounts, profiles: profiles, passwords: config.Passwords, once: once},
+			SetUserRoles:   &SetUserRolesHandler{accounts: accounts, profiles: profiles, once: once},
+			DeleteUser:     &DeleteUserHandler{accounts: accounts},
 		},
 		Queries: Queries{
-			GetProfile: &GetProfileHandler{users: users},
+			GetProfile: &GetProfileHandler{profiles: profiles},
+			GetUser:    &GetUserHandler{profiles: profiles},
+			ListUsers:  &ListUsersHandler{directory: config.Directory},
+			Await:      &AwaitHandler{projections: config.Projections},
 		},
 	}
 }

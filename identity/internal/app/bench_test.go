@@ -36,6 +36,7 @@ type bench struct {
 	pool      *pgxpool.Pool
 	log       *postgres.Log
 	codec     *seal.Codec
+	ring      *keyring.Keyring
 	passwords *password.Pool
 }
 
@@ -71,11 +72,17 @@ func newBench(t *testing.T) bench {
 		Fingerprints: ring.Fingerprints(),
 		Passwords:    passwords,
 		Exclusive:    store.NewExclusive(pool),
+		Avatars:      pictureless{},
 		Now:          time.Now,
 		NewID:        uuid.NewV7,
 	}
-	return bench{App: app.New(config), config: config, pool: pool, log: log, codec: codec, passwords: passwords}
+	return bench{App: app.New(config), config: config, pool: pool, log: log, codec: codec, ring: ring, passwords: passwords}
 }
+
+// pictureless is a projection in which nobody has a picture.
+type pictureless struct{}
+
+func (pictureless) AvatarOf(context.Context, string) (string, error) { return "", nil }
 
 // with makes the same commands with something changed.
 func (b bench) with(change func(*app.Config)) app.App {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/muster-id/muster/platform/secret"
 )
 
 // dump is every value of every column of every table in schema log, as text.
@@ -64,7 +66,15 @@ func TestSchemaLogHoldsNothingPersonalInClear(t *testing.T) {
 	if _, err := b.Commands.ChangePassword.Handle(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
-	b.ensureAdmin(t, firstAdmin(t))
+	admin := b.administrator(t)
+	administered := changes(admin, registered.UserID)
+	administered.Request.IdempotencyKey = "0123456789abcdef"
+	administered.Username, administered.Email, administered.LastName = new("Augusta.Canary"), new("countess@canary-mail.example"), new("Kingcanary")
+	administered.Password = new(secret.New("canary-password-3"))
+	b.administer(t, administered)
+	created := newcomer(admin)
+	created.Request.IdempotencyKey = "123456789abcdef0"
+	b.erase(t, admin, b.create(t, created).Profile.ID)
 
 	dump := strings.ToLower(b.dump(t))
 	for _, open := range []string{registered.UserID, "request-1", "muster.identity.events.v1.passwordset", "0123456789abcdef"} {
@@ -78,6 +88,7 @@ func TestSchemaLogHoldsNothingPersonalInClear(t *testing.T) {
 	for _, canary := range []string{
 		"ada.canary", "ada@canary-mail.example", "canary-mail", "Adacanary", "Lovelacecanary", "Augustacanary", "Byroncanary",
 		"canary-password-1", "canary-password-2", "192.0.2.77", "canary-agent", "$argon2id", "admin@muster.internal",
+		"augusta.canary", "countess@", "Kingcanary", "canary-password-3", "bob.canary", "Bobcanary", "canary-password-9", "198.51.100.7", "admin-agent",
 	} {
 		for _, appearance := range appearances(canary) {
 			if strings.Contains(dump, appearance) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/identity/internal/user"
 	"github.com/muster-id/muster/platform/secret"
@@ -27,7 +29,7 @@ type ChangePassword struct {
 
 // ChangePasswordHandler handles ChangePassword.
 type ChangePasswordHandler struct {
-	users     *eventstore.Repository[*user.User]
+	accounts  accounts
 	passwords Passwords
 	once      idempotency
 }
@@ -45,21 +47,20 @@ func (h *ChangePasswordHandler) Handle(ctx context.Context, c ChangePassword) (e
 	command := h.once.command(user.Stream(c.UserID), "ChangePassword", c.Request.IdempotencyKey)
 	done, err := h.once.once(ctx, command, func() (eventstore.Appended, error) { return h.change(ctx, c, command) })
 	if err == nil {
-		err = samePassword(ctx, h.users, h.passwords, done, c.New)
+		err = samePassword(ctx, h.accounts, h.passwords, done, c.New)
 	}
 	if err != nil {
-		return eventstore.Position{}, fmt.Errorf("change password: %w", notFound(err))
+		return eventstore.Position{}, fmt.Errorf("change password: %w", err)
 	}
 	return done.Position, nil
 }
 
 func (h *ChangePasswordHandler) change(ctx context.Context, c ChangePassword, command *eventstore.Command) (eventstore.Appended, error) {
-	stream := user.Stream(c.UserID)
-	loaded, err := h.users.Load(ctx, stream, 0)
+	account, err := h.accounts.load(ctx, c.UserID)
 	if err != nil {
 		return eventstore.Appended{}, err
 	}
-	present := loaded.State.Password()
+	present := account.State.Password()
 	right, err := h.passwords.Verify(ctx, present.Verifier, c.Present)
 	if err != nil {
 		return eventstore.Appended{}, err
@@ -74,8 +75,7 @@ func (h *ChangePasswordHandler) change(ctx context.Context, c ChangePassword, co
 	if err != nil {
 		return eventstore.Appended{}, err
 	}
-	return h.users.Update(ctx, stream, c.Request.by(c.UserID, command), func(at eventstore.Loaded[*user.User]) (eventstore.Change, error) {
-		messages, err := at.State.ChangePassword(present, verifier)
-		return eventstore.Change{Messages: messages}, err
+	return h.accounts.change(ctx, c.UserID, 0, c.Request.by(c.UserID, command), func(at loaded) ([]proto.Message, error) {
+		return at.State.ChangePassword(present, verifier)
 	})
 }

@@ -15,9 +15,6 @@ import (
 	"github.com/muster-id/muster/platform/secret"
 )
 
-// roleAdmin may do everything.
-const roleAdmin = "admin"
-
 // firstAdminTimeout bounds the whole of it. It is shorter than the server's
 // bound on an idle transaction, which holds the lock.
 const firstAdminTimeout = 20 * time.Second
@@ -59,7 +56,7 @@ func (h *FirstAdminHandler) handle(ctx context.Context, f FirstAdmin) (made bool
 	if exists, err := h.exists(ctx); err != nil || exists {
 		return false, err
 	}
-	account := user.Registration{Roles: []string{roleAdmin}, MustChange: true}
+	account := user.Registration{Roles: []string{user.RoleAdmin}, MustChange: true}
 	if account.Username, err = canonical("username", f.Username, loginname.Username); err != nil {
 		return false, err
 	}
@@ -75,22 +72,17 @@ func (h *FirstAdminHandler) handle(ctx context.Context, f FirstAdmin) (made bool
 		return false, fmt.Errorf("make an account id: %w", err)
 	}
 	account.ID = id.String()
-	names := []eventstore.Reservation{
-		h.firstAdmin(),
-		h.accounts.reserve(kindUsername, account.Username),
-		h.accounts.reserve(kindEmail, account.Email),
-	}
 	err = h.exclusive.Do(ctx, kindFirstAdmin, func(ctx context.Context) error {
 		if exists, err := h.exists(ctx); err != nil || exists {
 			return err
 		}
-		if err := h.accounts.free(ctx, names); err != nil {
+		if err := h.accounts.free(ctx, h.accounts.opening(account).Reserve); err != nil {
 			return err
 		}
 		if err := writeSecret(f.PasswordFile, password); err != nil {
 			return err
 		}
-		_, err := h.accounts.open(ctx, account, names, eventstore.Context{Metadata: eventstore.Metadata{Actor: "service-" + LogName}})
+		_, err := h.accounts.open(ctx, account, eventstore.Context{Metadata: eventstore.Metadata{Actor: "service-" + LogName}}, h.firstAdmin())
 		made = err == nil
 		return err
 	})

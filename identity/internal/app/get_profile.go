@@ -2,11 +2,9 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/identity/internal/user"
 )
 
@@ -20,31 +18,51 @@ type Profile struct {
 	user.Profile
 	// RegisteredAt and UpdatedAt are when the account was opened and when it last changed.
 	RegisteredAt, UpdatedAt time.Time
+	// Version of the account's stream.
+	Version int64
+	// AvatarID names the person's picture; empty without one.
+	AvatarID string
+}
+
+// profiles tells accounts: from their streams, and so never out of date, but
+// for the picture, which a projection tells.
+type profiles struct {
+	accounts accounts
+	avatars  Avatars
+}
+
+// at tells an account as it was at a version of its stream, or as it is where
+// that is 0; none that was erased, also not as it was before. Errors: ErrUserNotFound.
+func (p profiles) at(ctx context.Context, userID string, version int64) (Profile, error) {
+	loaded, err := p.accounts.loadAt(ctx, userID, version)
+	if err != nil {
+		return Profile{}, err
+	}
+	avatar, err := p.avatars.AvatarOf(ctx, userID)
+	if err != nil {
+		return Profile{}, err
+	}
+	return Profile{
+		Profile:      loaded.State.Profile(),
+		RegisteredAt: loaded.FirstAt,
+		UpdatedAt:    loaded.LastAt,
+		Version:      loaded.Version,
+		AvatarID:     avatar,
+	}, nil
 }
 
 // GetProfileHandler handles GetProfile.
 type GetProfileHandler struct {
-	users *eventstore.Repository[*user.User]
+	profiles profiles
 }
 
-// Handle reads the profile from the log itself, so it is never out of date.
-// Errors: ErrUserNotFound.
+// Handle reads the profile from the log itself, so it is never out of date. A
+// person who was erased is not found, although the access token may still be
+// good. Errors: ErrUserNotFound.
 func (h *GetProfileHandler) Handle(ctx context.Context, g GetProfile) (Profile, error) {
-	loaded, err := h.users.Load(ctx, user.Stream(g.UserID), 0)
+	profile, err := h.profiles.at(ctx, g.UserID, 0)
 	if err != nil {
-		return Profile{}, fmt.Errorf("get profile: %w", notFound(err))
+		return Profile{}, fmt.Errorf("get profile: %w", err)
 	}
-	return profileOf(loaded), nil
-}
-
-func profileOf(loaded eventstore.Loaded[*user.User]) Profile {
-	return Profile{Profile: loaded.State.Profile(), RegisteredAt: loaded.FirstAt, UpdatedAt: loaded.LastAt}
-}
-
-// notFound says in the words of this package that a stream is not there.
-func notFound(err error) error {
-	if errors.Is(err, eventstore.ErrStreamNotFound) {
-		return fmt.Errorf("%w: %w", ErrUserNotFound, err)
-	}
-	return err
+	return profile, nil
 }

@@ -2,7 +2,9 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/identity/internal/user"
@@ -57,20 +59,29 @@ func (i idempotency) once(ctx context.Context, command *eventstore.Command, do f
 	return eventstore.Appended{}, err
 }
 
+// accountOf names the account that a command was about: of a repeated one that
+// opens an account, the one that the first time opened.
+func accountOf(done eventstore.Position) (userID string) {
+	return strings.TrimPrefix(done.Stream, user.StreamPrefix)
+}
+
 // samePassword compares the one part of a repeated command that no fingerprint
 // holds, by the verifier that the first one recorded: whoever is told that it is
-// done has to come in with the password given. It costs a hash. One that was
-// erased since compares with nothing. Errors: eventstore.ErrCommandReused,
+// done has to come in with the password given. It costs a hash. A verifier or a
+// person erased since compares with nothing. Errors: eventstore.ErrCommandReused,
 // *password.OverloadedError.
-func samePassword(ctx context.Context, users *eventstore.Repository[*user.User], passwords Passwords, done eventstore.Appended, chosen secret.String) error {
+func samePassword(ctx context.Context, accounts accounts, passwords Passwords, done eventstore.Appended, chosen secret.String) error {
 	if !done.Replayed {
 		return nil
 	}
-	loaded, err := users.Load(ctx, done.Position.Stream, done.Position.Version)
+	account, err := accounts.loadAt(ctx, accountOf(done.Position), done.Position.Version)
+	if errors.Is(err, ErrUserNotFound) {
+		return eventstore.ErrCommandReused
+	}
 	if err != nil {
 		return err
 	}
-	recorded := loaded.State.Password().Verifier
+	recorded := account.State.Password().Verifier
 	if recorded.Empty() {
 		return eventstore.ErrCommandReused
 	}

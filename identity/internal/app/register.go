@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/identity/internal/user"
@@ -55,32 +54,26 @@ func (h *RegisterHandler) handle(ctx context.Context, r Register) (Registered, e
 	}
 	command := h.once.command(anonymous, "Register", r.Request.IdempotencyKey, account.Username, account.Email, account.FirstName, account.LastName)
 	done, err := h.once.once(ctx, command, func() (eventstore.Appended, error) {
-		names := []eventstore.Reservation{
-			h.accounts.reserve(kindUsername, account.Username),
-			h.accounts.reserve(kindEmail, account.Email),
-		}
-		if err := h.accounts.free(ctx, names); err != nil {
-			return eventstore.Appended{}, err
-		}
-		verifier, err := h.passwords.Hash(ctx, r.Password)
-		if err != nil {
-			return eventstore.Appended{}, err
-		}
 		id, err := h.accounts.newID()
 		if err != nil {
 			return eventstore.Appended{}, fmt.Errorf("make an account id: %w", err)
 		}
-		account.ID, account.Verifier = id.String(), verifier
-		return h.accounts.open(ctx, account, names, r.Request.by(account.ID, command))
+		account.ID = id.String()
+		if err := h.accounts.free(ctx, h.accounts.opening(account).Reserve); err != nil {
+			return eventstore.Appended{}, err
+		}
+		if account.Verifier, err = h.passwords.Hash(ctx, r.Password); err != nil {
+			return eventstore.Appended{}, err
+		}
+		return h.accounts.open(ctx, account, r.Request.by(account.ID, command))
 	})
 	if err != nil {
 		return Registered{}, err
 	}
-	if err := samePassword(ctx, h.accounts.users, h.passwords, done, r.Password); err != nil {
+	if err := samePassword(ctx, h.accounts, h.passwords, done, r.Password); err != nil {
 		return Registered{}, err
 	}
-	// Of a repeated command the position names the account that the first one opened.
-	return Registered{UserID: strings.TrimPrefix(done.Position.Stream, user.StreamPrefix), Position: done.Position}, nil
+	return Registered{UserID: accountOf(done.Position), Position: done.Position}, nil
 }
 
 // newAccount brings the names into their canonical form.

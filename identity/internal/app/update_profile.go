@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/identity/internal/user"
 	"github.com/muster-id/muster/platform/loginname"
@@ -17,7 +19,7 @@ type UpdateProfile struct {
 	Request             Request
 }
 
-// Updated is a profile after a change.
+// Updated is an account after a change.
 type Updated struct {
 	Profile Profile
 	// Position of the change, or of the account where there was nothing to change.
@@ -26,8 +28,9 @@ type Updated struct {
 
 // UpdateProfileHandler handles UpdateProfile.
 type UpdateProfileHandler struct {
-	users *eventstore.Repository[*user.User]
-	once  idempotency
+	accounts accounts
+	profiles profiles
+	once     idempotency
 }
 
 // Handle changes the names. Errors: *InvalidFieldError, ErrUserNotFound,
@@ -35,7 +38,7 @@ type UpdateProfileHandler struct {
 func (h *UpdateProfileHandler) Handle(ctx context.Context, u UpdateProfile) (Updated, error) {
 	updated, err := h.handle(ctx, u)
 	if err != nil {
-		return Updated{}, fmt.Errorf("update profile: %w", notFound(err))
+		return Updated{}, fmt.Errorf("update profile: %w", err)
 	}
 	return updated, nil
 }
@@ -52,20 +55,19 @@ func (h *UpdateProfileHandler) handle(ctx context.Context, u UpdateProfile) (Upd
 	stream := user.Stream(u.UserID)
 	command := h.once.command(stream, "UpdateProfile", u.Request.IdempotencyKey, fingerprint(firstName), fingerprint(lastName))
 	done, err := h.once.once(ctx, command, func() (eventstore.Appended, error) {
-		return h.users.Update(ctx, stream, u.Request.by(u.UserID, command), func(at eventstore.Loaded[*user.User]) (eventstore.Change, error) {
-			messages, err := at.State.UpdateProfile(firstName, lastName)
-			return eventstore.Change{Messages: messages}, err
+		return h.accounts.change(ctx, u.UserID, 0, u.Request.by(u.UserID, command), func(at loaded) ([]proto.Message, error) {
+			return at.State.UpdateProfile(firstName, lastName)
 		})
 	})
 	if err != nil {
 		return Updated{}, err
 	}
 	// Read at the position, so that a repeated command gets the first one's answer.
-	loaded, err := h.users.Load(ctx, stream, done.Position.Version)
+	profile, err := h.profiles.at(ctx, u.UserID, done.Position.Version)
 	if err != nil {
 		return Updated{}, err
 	}
-	return Updated{Profile: profileOf(loaded), Position: done.Position}, nil
+	return Updated{Profile: profile, Position: done.Position}, nil
 }
 
 func optional(field string, typed *string) (*string, error) {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	_ "embed"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash"
 	"log/slog"
@@ -25,11 +26,22 @@ var (
 	getKeys string
 	//go:embed queries/make_keys.sql
 	makeKeys string
+	//go:embed queries/count_foreign_keys.sql
+	countForeignKeys string
+	//go:embed queries/destroy_keys.sql
+	destroyKeys string
 	//go:embed queries/get_secret.sql
 	getSecret string
 	//go:embed queries/make_secret.sql
 	makeSecret string
 )
+
+// ErrForeignKey: a key that is to be destroyed was made for another service.
+var ErrForeignKey = errors.New("key was made for another service")
+
+// owner is the service that the keyring is a part of, and that Make and Destroy
+// are for.
+const owner = "identity"
 
 // Migrations build schema keyring, in a database of its own.
 func Migrations() database.Migrations {
@@ -46,8 +58,11 @@ type Keyring struct {
 }
 
 var (
-	_ seal.Keys  = (*Keyring)(nil)
-	_ seal.Maker = (*Keyring)(nil)
+	_ seal.Keys      = (*Keyring)(nil)
+	_ seal.Maker     = (*Keyring)(nil)
+	_ seal.Destroyer = (*Keyring)(nil)
+	_ seal.Maker     = Owned{}
+	_ seal.Destroyer = Owned{}
 )
 
 // Open opens the keyring and makes the keys of its keyed hashes where there are
@@ -104,8 +119,28 @@ func (k *Keyring) Get(ctx context.Context, ids []string) (map[string]seal.Key, e
 	return keys, nil
 }
 
-// Make implements seal.Maker, in one statement.
+// Make implements seal.Maker with keys of identity's.
 func (k *Keyring) Make(ctx context.Context, n int) ([]seal.Key, error) {
+	return k.Of(owner).Make(ctx, n)
+}
+
+// Destroy implements seal.Destroyer for keys of identity's. Errors: ErrForeignKey.
+func (k *Keyring) Destroy(ctx context.Context, ids []string) error {
+	return k.Of(owner).Destroy(ctx, ids)
+}
+
+// Of makes and destroys keys in the name of a service. All services that may
+// ask read all keys; none destroys what another one has sealed.
+func (k *Keyring) Of(service string) Owned { return Owned{ring: k, service: service} }
+
+// Owned makes and destroys the keys of one service.
+type Owned struct {
+	ring    *Keyring
+	service string
+}
+
+// Make implements seal.Maker, in one statement.
+func (o Owned) Make(ctx context.Context, n int) ([]seal.Key, error) {
 	keys := make([]seal.Key, n)
 	ids := make([]uuid.UUID, n)
 	wrapped := make([][]byte, n)
@@ -117,12 +152,39 @@ func (k *Keyring) Make(ctx context.Context, n int) ([]seal.Key, error) {
 		key := random()
 		keys[i] = seal.Key{ID: id.String(), State: seal.Alive, Bytes: seal.NewSecret(key)}
 		ids[i] = id
-		wrapped[i] = k.kek.wrap(forEvents, id.String(), key)
+		wrapped[i] = o.ring.kek.wrap(forEvents, id.String(), key)
 	}
-	if _, err := k.pool.Exec(ctx, makeKeys, ids, wrapped, k.kek.id); err != nil {
+	if _, err := o.ring.pool.Exec(ctx, makeKeys, ids, wrapped, o.ring.kek.id, o.service); err != nil {
 		return nil, fmt.Errorf("make keys: %w", err)
 	}
 	return keys, nil
+}
+
+// Destroy implements seal.Destroyer: all keys or, where one of them was made for
+// another service, none (ErrForeignKey). What the keyring has never heard of is
+// passed over: there is nothing to destroy. Whoever remembers keys may open
+// things with them for seal.MaxCacheAge more.
+func (o Owned) Destroy(ctx context.Context, ids []string) error {
+	wanted := make([]uuid.UUID, len(ids))
+	for i, id := range ids {
+		parsed, err := uuid.Parse(id)
+		if err != nil {
+			return fmt.Errorf("destroy keys: an id is no UUID: %w", err)
+		}
+		wanted[i] = parsed
+	}
+	// Two statements: whose a key is never changes.
+	var foreign int
+	if err := o.ring.pool.QueryRow(ctx, countForeignKeys, wanted, o.service).Scan(&foreign); err != nil {
+		return fmt.Errorf("destroy keys: %w", err)
+	}
+	if foreign > 0 {
+		return fmt.Errorf("destroy keys: %w: %d of %d", ErrForeignKey, foreign, len(ids))
+	}
+	if _, err := o.ring.pool.Exec(ctx, destroyKeys, wanted, o.service); err != nil {
+		return fmt.Errorf("destroy keys: %w", err)
+	}
+	return nil
 }
 
 // Reservations hashes the names that only one account may have.

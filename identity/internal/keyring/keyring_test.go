@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -129,7 +131,9 @@ func TestOnlyADestroyedKeyIsATombstone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.asOwner(t, `UPDATE keyring.keys SET wrapped = NULL, destroyed_at = now() WHERE key_id = $1`, made[0].ID)
+	if err := ring.Destroy(t.Context(), []string{made[0].ID}); err != nil {
+		t.Fatal(err)
+	}
 	never := uuid.NewString()
 	got, err := ring.Get(t.Context(), []string{made[0].ID, made[1].ID, never, "no id at all"})
 	if err != nil {
@@ -156,7 +160,7 @@ func TestDestroyedRowKeepsNoMaterial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = conn.Exec(t.Context(), `INSERT INTO keyring.keys (key_id, kek_id, wrapped, destroyed_at) VALUES (gen_random_uuid(), 'k', `+row+`)`)
+		_, err = conn.Exec(t.Context(), `INSERT INTO keyring.keys (key_id, kek_id, made_for, wrapped, destroyed_at) VALUES (gen_random_uuid(), 'k', 'identity', `+row+`)`)
 		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || refused.ConstraintName != "destroyed_key_keeps_no_material" {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -166,12 +170,129 @@ func TestDestroyedRowKeepsNoMaterial(t *testing.T) {
 	}
 }
 
+func TestDestructionKeepsATombstoneAndNoMaterial(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ring := b.open(t)
+	made, err := ring.Make(t.Context(), 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := []string{made[0].ID, made[1].ID}
+	destroyed := func() (count int, last time.Time) {
+		t.Helper()
+		if err := b.pool.QueryRow(t.Context(), `SELECT count(*), max(destroyed_at) FROM keyring.keys WHERE wrapped IS NULL`).Scan(&count, &last); err != nil {
+			t.Fatal(err)
+		}
+		return count, last
+	}
+	if err := ring.Destroy(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	count, when := destroyed()
+	if count != 2 {
+		t.Errorf("%d keys are destroyed, want 2", count)
+	}
+	// Again, with one that nobody has heard of: whoever was interrupted begins anew.
+	if err := ring.Destroy(t.Context(), append(gone, uuid.NewString(), gone[0])); err != nil {
+		t.Error(err)
+	}
+	if again, last := destroyed(); again != 2 || !last.Equal(when) {
+		t.Errorf("%d keys are destroyed, the last at %s; want the 2 of %s", again, last, when)
+	}
+	if err := ring.Destroy(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if err := ring.Destroy(t.Context(), []string{made[2].ID, "no id at all"}); err == nil {
+		t.Error("an id that is none was accepted")
+	}
+	if got, err := ring.Get(t.Context(), []string{made[2].ID}); err != nil || got[made[2].ID].State != seal.Alive {
+		t.Errorf("the key beside them: %v, %v", got[made[2].ID].State, err)
+	}
+}
+
+func TestAServiceDestroysItsOwnKeysOnly(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ring := b.open(t)
+	people, err := ring.Make(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := ring.Of("media").Make(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mixed := []string{files[0].ID, people[0].ID}
+	for name, destroyer := range map[string]seal.Destroyer{"identity": ring, "media": ring.Of("media"), "credentials": ring.Of("credentials")} {
+		if err := destroyer.Destroy(t.Context(), mixed); !errors.Is(err, keyring.ErrForeignKey) {
+			t.Errorf("%s: got %v, want ErrForeignKey", name, err)
+		}
+	}
+	ids := []string{people[0].ID, files[0].ID, files[1].ID}
+	got, err := ring.Get(t.Context(), ids) // all may be read by all
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if got[id].State != seal.Alive {
+			t.Errorf("key %s is %v after it was refused", id, got[id].State)
+		}
+	}
+	if err := ring.Of("media").Destroy(t.Context(), []string{files[0].ID, files[1].ID}); err != nil {
+		t.Error(err)
+	}
+	if err := ring.Destroy(t.Context(), []string{files[0].ID}); !errors.Is(err, keyring.ErrForeignKey) {
+		t.Errorf("a destroyed key of another service: got %v", err)
+	}
+	if _, err := ring.Of("").Make(t.Context(), 1); err == nil {
+		t.Error("nobody was given a key")
+	}
+}
+
+func TestTwoWhoDestroyTheSameKeysAtOnceDoNotLockUp(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	ring := b.open(t)
+	for range 5 {
+		made, err := ring.Make(t.Context(), 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ids []string
+		for _, key := range made {
+			ids = append(ids, key.ID)
+		}
+		backwards := slices.Clone(ids)
+		slices.Reverse(backwards)
+		var both sync.WaitGroup
+		for _, order := range [][]string{ids, backwards} {
+			both.Go(func() {
+				if err := ring.Destroy(t.Context(), order); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		both.Wait()
+	}
+}
+
 func TestRuntimeRoleChangesNoKey(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.open(t)
+	ring := b.open(t)
+	made, err := ring.Make(t.Context(), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ring.Destroy(t.Context(), []string{made[1].ID}); err != nil {
+		t.Fatal(err)
+	}
 	for _, statement := range []string{
 		`UPDATE keyring.keys SET kek_id = 'x'`, `DELETE FROM keyring.keys`,
+		`UPDATE keyring.keys SET made_for = 'media'`,
+		`UPDATE keyring.keys SET wrapped = '\x01' WHERE destroyed_at IS NULL`,
+		`INSERT INTO keyring.keys (key_id, kek_id, made_for, destroyed_at) VALUES (gen_random_uuid(), 'k', 'identity', now())`,
 		`UPDATE keyring.secrets SET kek_id = 'x'`, `DELETE FROM keyring.secrets`,
 		`DROP TABLE keyring.keys`,
 	} {
@@ -179,6 +300,11 @@ func TestRuntimeRoleChangesNoKey(t *testing.T) {
 		if refused := (*pgconn.PgError)(nil); !errors.As(err, &refused) || refused.Code != "42501" {
 			t.Errorf("%s: got %v, want it refused", statement, err)
 		}
+	}
+	// What is destroyed does not come back.
+	tag, err := b.pool.Exec(t.Context(), `UPDATE keyring.keys SET wrapped = '\x01', destroyed_at = NULL WHERE key_id = $1`, made[1].ID)
+	if err != nil || tag.RowsAffected() != 0 {
+		t.Errorf("a tombstone was changed: %d rows, %v", tag.RowsAffected(), err)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/identity/internal/app"
+	"github.com/muster-id/muster/identity/internal/keyring"
 	"github.com/muster-id/muster/identity/internal/user"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/reason"
@@ -37,12 +38,22 @@ func refusal(err error) error {
 		return reason.New(musterv1.Reason_REASON_PASSWORD_UNCHANGED, reason.Field("newPassword"), cause)
 	case errors.Is(err, app.ErrUserNotFound):
 		return reason.New(musterv1.Reason_REASON_NOT_FOUND, cause)
+	case errors.Is(err, app.ErrCallerGone):
+		return reason.New(musterv1.Reason_REASON_TOKEN_INVALID, cause)
+	case errors.Is(err, user.ErrOwnAccount):
+		return reason.New(musterv1.Reason_REASON_OWN_ACCOUNT, cause)
+	case errors.Is(err, app.ErrLastAdmin):
+		return reason.New(musterv1.Reason_REASON_LAST_ADMIN, cause)
 	case errors.Is(err, user.ErrInactive):
 		return reason.New(musterv1.Reason_REASON_ACCOUNT_INACTIVE, cause)
 	case errors.Is(err, user.ErrPasswordChanged), errors.Is(err, eventstore.ErrWrongVersion):
 		return reason.New(musterv1.Reason_REASON_CONFLICT, cause)
 	case errors.Is(err, eventstore.ErrCommandReused):
 		return reason.New(musterv1.Reason_REASON_IDEMPOTENCY_KEY_REUSED, cause)
+	case errors.Is(err, keyring.ErrForeignKey), errors.Is(err, app.ErrCallerDemoted):
+		return reason.New(musterv1.Reason_REASON_PERMISSION_DENIED, cause)
+	case errors.Is(err, app.ErrPositionInvalid):
+		return reason.New(musterv1.Reason_REASON_CONSISTENCY_TOKEN_INVALID, cause)
 	case errors.Is(err, postgres.ErrBusy):
 		return reason.New(musterv1.Reason_REASON_UNAVAILABLE, reason.RetryAfter(busyRetry), cause)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/identity/internal/app"
+	"github.com/muster-id/muster/identity/internal/keyring"
 	"github.com/muster-id/muster/identity/internal/user"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/reason"
@@ -30,6 +31,11 @@ func TestEveryErrorHasItsReason(t *testing.T) {
 		{err: app.ErrWrongPassword, want: musterv1.Reason_REASON_WRONG_PASSWORD, field: "presentPassword"},
 		{err: app.ErrPasswordUnchanged, want: musterv1.Reason_REASON_PASSWORD_UNCHANGED, field: "newPassword"},
 		{err: app.ErrUserNotFound, want: musterv1.Reason_REASON_NOT_FOUND},
+		{err: app.ErrCallerGone, want: musterv1.Reason_REASON_TOKEN_INVALID},
+		{err: app.ErrCallerDemoted, want: musterv1.Reason_REASON_PERMISSION_DENIED},
+		{err: app.ErrLastAdmin, want: musterv1.Reason_REASON_LAST_ADMIN},
+		{err: user.ErrOwnAccount, want: musterv1.Reason_REASON_OWN_ACCOUNT},
+		{err: keyring.ErrForeignKey, want: musterv1.Reason_REASON_PERMISSION_DENIED},
 		{err: user.ErrInactive, want: musterv1.Reason_REASON_ACCOUNT_INACTIVE},
 		{err: user.ErrPasswordChanged, want: musterv1.Reason_REASON_CONFLICT},
 		{err: eventstore.ErrWrongVersion, want: musterv1.Reason_REASON_CONFLICT},

@@ -138,5 +138,7 @@ func profileOf(profile app.Profile) *identityv1.Profile {
 		Active:       profile.Active,
 		RegisteredAt: timestamppb.New(profile.RegisteredAt),
 		UpdatedAt:    timestamppb.New(profile.UpdatedAt),
+		Version:      profile.Version,
+		AvatarId:     profile.AvatarID,
 	}
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/muster-id/muster/muster/internal/system"
 )
 
-type serve struct {
-	Arguments []string `arg:"" name:"service" help:"identity, credentials or gateway, and its own arguments."`
+type serveOne struct {
+	Arguments []string `arg:"" name:"service" help:"identity, credentials, media or gateway, and its own arguments."`
 }
 
 // Run runs one service as this process, as its own command does.
-func (c *serve) Run() error {
+func (c *serveOne) Run() error {
 	name, arguments := c.Arguments[0], c.Arguments[1:]
 	services := system.Services()
 	if name == "--help" || name == "-h" {

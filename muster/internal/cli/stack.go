@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 
+	"github.com/muster-id/muster/muster/internal/objectserver"
 	"github.com/muster-id/muster/platform/devstack"
 	"github.com/muster-id/muster/platform/devstack/child"
 )
@@ -26,7 +27,7 @@ type stackRun struct {
 	Management bool     `help:"Switch RabbitMQ's management API on." default:"true" negatable:""`
 	RaceTools  bool     `help:"Install what \"go test -race\" lacks."`
 	Quiet      bool     `help:"Say nothing but errors."`
-	Command    []string `arg:"" passthrough:"" help:"The command; its environment has MUSTER_TEST_POSTGRES_URL, MUSTER_TEST_AMQP_URL and MUSTER_TEST_RABBITMQ_API."`
+	Command    []string `arg:"" passthrough:"" help:"The command; its environment has MUSTER_TEST_POSTGRES_URL, MUSTER_TEST_AMQP_URL, MUSTER_TEST_RABBITMQ_API and MUSTER_TEST_S3_URL."`
 }
 
 // The environment of the command, as platform/teststack reads it.
@@ -34,6 +35,7 @@ const (
 	postgresEnv  = "MUSTER_TEST_POSTGRES_URL"
 	brokerEnv    = "MUSTER_TEST_AMQP_URL"
 	brokerAPIEnv = "MUSTER_TEST_RABBITMQ_API"
+	s3Env        = "MUSTER_TEST_S3_URL"
 )
 
 // commandBound is how long a command may take to end after a signal.
@@ -47,7 +49,7 @@ func (c *stackRun) Run(streams streams) (err error) {
 	}
 	ctx := untilSignal()
 	servers, err := devstack.Start(ctx, devstack.Config{
-		Dir: c.Data, Broker: true, Management: c.Management, Throwaway: true, RaceTools: c.RaceTools, Progress: progress,
+		Dir: c.Data, Broker: true, Management: c.Management, ObjectServer: objectserver.Command(), Throwaway: true, RaceTools: c.RaceTools, Progress: progress,
 	})
 	if err != nil {
 		return err
@@ -57,7 +59,7 @@ func (c *stackRun) Run(streams streams) (err error) {
 			err = stopErr
 		}
 	}()
-	if err := servers.AwaitBroker(ctx); err != nil {
+	if err := errors.Join(servers.AwaitBroker(ctx), servers.AwaitS3(ctx)); err != nil {
 		return err
 	}
 	return c.runCommand(ctx, servers)
@@ -77,7 +79,8 @@ func (c *stackRun) runCommand(ctx context.Context, servers *devstack.Stack) erro
 	command.Env = append(os.Environ(),
 		postgresEnv+"="+servers.AdminURL.Reveal(),
 		brokerEnv+"="+servers.AMQPURL.Reveal(),
-		brokerAPIEnv+"="+servers.ManagementURL.Reveal())
+		brokerAPIEnv+"="+servers.ManagementURL.Reveal(),
+		s3Env+"="+servers.S3.URL().Reveal())
 	// With a process group of its own it would not be let near the terminal
 	// unless the terminal is handed over.
 	terminal := int(os.Stdin.Fd())

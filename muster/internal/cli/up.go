@@ -73,8 +73,12 @@ func describe(running *system.System, data string, start time.Time) stackfile.Fi
 		AMQP:              running.Servers.AMQPURL.Reveal(),
 		Management:        running.Servers.ManagementURL.Reveal(),
 		AdminPasswordFile: running.AdminPassword,
-		Databases:         map[string]string{},
-		Services:          map[string]stackfile.Service{},
+		S3: stackfile.S3{
+			Endpoint: running.Servers.S3.Endpoint, Region: running.Servers.S3.Region,
+			AccessKey: running.Servers.S3.AccessKey, SecretKey: running.Servers.S3.SecretKey.Reveal(),
+		},
+		Databases: map[string]string{},
+		Services:  map[string]stackfile.Service{},
 	}
 	for _, server := range running.Servers.Servers() {
 		file.Servers = append(file.Servers, stackfile.Server(server))
@@ -87,7 +91,7 @@ func describe(running *system.System, data string, start time.Time) stackfile.Fi
 		if pid == 0 {
 			pid = file.PID // inside this process
 		}
-		file.Services[name] = stackfile.Service{Address: address, PID: pid}
+		file.Services[name] = stackfile.Service{Address: address, PID: pid, Metrics: running.Metrics[name]}
 	}
 	return file
 }
@@ -100,7 +104,7 @@ func announce(out io.Writer, file stackfile.File, took time.Duration) {
 		lines = append(lines, fmt.Sprintf("  %-12s %s", server.Name, server.Address))
 	}
 	for name, service := range file.Services {
-		lines = append(lines, fmt.Sprintf("  %-12s %s", name, service.Address))
+		lines = append(lines, fmt.Sprintf("  %-12s %-17s metrics at http://%s/metrics", name, service.Address, service.Metrics))
 	}
 	slices.Sort(lines)
 	for _, line := range lines {

@@ -26,9 +26,11 @@ type File struct {
 	// Postgres is the URL of a role that may create roles and databases.
 	Postgres string `json:"postgres"`
 	// AMQP is RabbitMQ's URL, Management the address of its management API.
-	AMQP       string   `json:"amqp,omitempty"`
-	Management string   `json:"management,omitempty"`
-	Servers    []Server `json:"servers"`
+	AMQP       string `json:"amqp,omitempty"`
+	Management string `json:"management,omitempty"`
+	S3         S3     `json:"s3"`
+	// Servers are those that "up" runs, S3 among them.
+	Servers []Server `json:"servers"`
 
 	// API is the URL of the public API.
 	API string `json:"api"`
@@ -48,10 +50,19 @@ type Server struct {
 	Log     string `json:"log"`
 }
 
+// S3 is where files and avatars are.
+type S3 struct {
+	Endpoint  string `json:"endpoint"` // http(s)://host:port
+	Region    string `json:"region"`
+	AccessKey string `json:"accessKey"`
+	SecretKey string `json:"secretKey"`
+}
+
 // Service is a running service.
 type Service struct {
 	Address string `json:"address"` // host:port
 	PID     int    `json:"pid"`
+	Metrics string `json:"metrics"` // host:port of its metrics
 }
 
 // Write writes it into a data directory so that a reader sees all of it or none.

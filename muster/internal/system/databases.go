@@ -14,6 +14,7 @@ var schemas = map[string][]string{
 	"identity":    {"log", "read"},
 	"keyring":     {"keyring"},
 	"credentials": {"read", "sessions"},
+	"media":       {"log", "read", "storage"},
 }
 
 // provision makes the databases that are missing and gives the addresses of
@@ -25,22 +26,13 @@ func provision(ctx context.Context, admin secret.String, keep secrets) (map[stri
 	}
 	results := make(chan made, len(schemas))
 	group, ctx := errgroup.WithContext(ctx)
-	for name, schemas := range schemas {
-		owner, err := keep.value("postgres-" + name + "-owner")
-		if err != nil {
-			return nil, err
-		}
-		runtime, err := keep.value("postgres-" + name)
+	for name := range schemas {
+		spec, err := specOf(name, keep)
 		if err != nil {
 			return nil, err
 		}
 		group.Go(func() error {
-			urls, err := database.Provision(ctx, admin, database.Spec{
-				Database: "muster_" + name,
-				Owner:    database.Login{Name: "muster_" + name + "_owner", Password: owner},
-				Runtime:  database.Login{Name: "muster_" + name, Password: runtime},
-				Schemas:  schemas,
-			})
+			urls, err := database.Provision(ctx, admin, spec)
 			results <- made{name, urls}
 			return err
 		})
@@ -54,4 +46,22 @@ func provision(ctx context.Context, admin secret.String, keep secrets) (map[stri
 		all[result.name] = result.urls
 	}
 	return all, nil
+}
+
+// specOf says what a service needs on the server.
+func specOf(name string, keep secrets) (database.Spec, error) {
+	owner, err := keep.value("postgres-" + name + "-owner")
+	if err != nil {
+		return database.Spec{}, err
+	}
+	runtime, err := keep.value("postgres-" + name)
+	if err != nil {
+		return database.Spec{}, err
+	}
+	return database.Spec{
+		Database: "muster_" + name,
+		Owner:    database.Login{Name: "muster_" + name + "_owner", Password: owner},
+		Runtime:  database.Login{Name: "muster_" + name, Password: runtime},
+		Schemas:  schemas[name],
+	}, nil
 }

@@ -2,7 +2,7 @@
 // databases, the secrets, and then the services, either inside this process or
 // as one process each.
 //
-//	servers.go    PostgreSQL and RabbitMQ, from platform/devstack
+//	servers.go    PostgreSQL, RabbitMQ and S3, from platform/devstack
 //	databases.go  a database and two roles for each service
 //	secrets.go    keys and passwords, made once, kept in files of mode 0600
 //	settings.go   the environment that each service is configured with

@@ -4,16 +4,18 @@ import (
 	"context"
 	"strings"
 
+	"github.com/muster-id/muster/muster/internal/objectserver"
 	"github.com/muster-id/muster/platform/devstack"
 )
 
 func startServers(ctx context.Context, dir string, options Options) (*devstack.Stack, error) {
 	return devstack.Start(ctx, devstack.Config{
-		Dir:       dir,
-		Broker:    options.Broker,
-		Throwaway: options.Throwaway,
-		Progress:  options.Progress,
-		Getenv:    lookup(options.Environ),
+		Dir:          dir,
+		Broker:       options.Broker,
+		ObjectServer: objectserver.Command(),
+		Throwaway:    options.Throwaway,
+		Progress:     options.Progress,
+		Getenv:       lookup(options.Environ),
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/muster-id/muster/credentials"
 	"github.com/muster-id/muster/gateway"
 	"github.com/muster-id/muster/identity"
+	"github.com/muster-id/muster/media"
 	"github.com/muster-id/muster/platform/devstack/child"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/process"
@@ -35,6 +36,7 @@ func programs(passwords *password.Pool) map[string]process.Program {
 			c.Passwords.Shared = passwords
 			return credentials.New(ctx, c, logger)
 		}),
+		"media":   process.New("media", media.New),
 		"gateway": process.New("gateway", gateway.New),
 	}
 }
@@ -144,10 +146,16 @@ func reexec(environ []string) []string {
 	return kept
 }
 
-// cutSetting splits a pair that sets something of the service.
+// cutSetting splits a pair that sets something of the service: what bears its
+// name, and what OpenTelemetry gives to every program.
 func cutSetting(service, pair string) (name, value string, ours bool) {
 	name, value, _ = strings.Cut(pair, "=")
-	return name, value, strings.HasPrefix(name, "MUSTER_"+strings.ToUpper(service)+"_")
+	return name, value, strings.HasPrefix(name, setting(service, "")) || strings.HasPrefix(name, "OTEL_")
+}
+
+// setting is the name of a service's setting in the environment.
+func setting(service, name string) string {
+	return "MUSTER_" + strings.ToUpper(service) + "_" + name
 }
 
 // openLog begins a log file; the one before it stays beside it.

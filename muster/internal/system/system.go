@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,13 +43,14 @@ type System struct {
 	URL string
 	// Databases are the run-time roles' addresses by name.
 	Databases map[string]secret.String
-	// Services tells where each listens.
+	// Services tells where each listens, Metrics where it serves its metrics.
 	Services map[string]string
+	Metrics  map[string]string
 	// PIDs of the services' processes; empty where they run inside this one.
 	PIDs map[string]int
 	// AdminPassword is the path of the first admin's one-time password.
 	AdminPassword string
-	// Servers are PostgreSQL and RabbitMQ.
+	// Servers are PostgreSQL, RabbitMQ and S3.
 	Servers *devstack.Stack
 
 	// parts are the services in the order of their start.
@@ -78,7 +80,7 @@ func Start(ctx context.Context, options Options) (*System, error) {
 			_, _ = fmt.Fprintf(options.Progress, format+"\n", arguments...)
 		}
 	}
-	s := &System{PIDs: map[string]int{}, Services: map[string]string{}, Databases: map[string]secret.String{}, failed: make(chan error, 1), stopping: make(chan struct{})}
+	s := &System{PIDs: map[string]int{}, Services: map[string]string{}, Metrics: map[string]string{}, Databases: map[string]secret.String{}, failed: make(chan error, 1), stopping: make(chan struct{})}
 	if s.Servers, err = startServers(ctx, dir, options); err != nil {
 		return nil, err
 	}
@@ -90,7 +92,7 @@ func Start(ctx context.Context, options Options) (*System, error) {
 }
 
 func (s *System) start(ctx context.Context, l layout, options Options, say func(string, ...any)) error {
-	ports, err := s.ports(options)
+	ports, err := s.ports(options, say)
 	if err != nil {
 		return err
 	}
@@ -98,10 +100,10 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 	if err != nil {
 		return err
 	}
-	if err := certificate.MakeAuthority(l.certificates(), append([]string{"muster", "media"}, names...)...); err != nil {
+	if err := certificate.MakeAuthority(l.certificates(), append([]string{"muster"}, names...)...); err != nil {
 		return err
 	}
-	environments, err := settings(l, databases, s.Servers.AMQPURL, ports)
+	environments, err := settings(onThisMachine(l, ports), l.secrets(), databases, s.Servers.AMQPURL, s.Servers.S3)
 	if err != nil {
 		return err
 	}
@@ -112,6 +114,7 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 	}
 	for _, name := range names {
 		s.Services[name] = local(ports[name])
+		s.Metrics[name] = local(ports[metrics(name)])
 		if err := environments[name].overlay(name, options.Environ); err != nil {
 			return err
 		}
@@ -137,20 +140,31 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 	if err := s.awaitReady(ctx, say); err != nil {
 		return err
 	}
-	// The services start without RabbitMQ, which takes longer than they do.
+	// The services start without S3, and without RabbitMQ, which takes longer
+	// than they do.
+	switch err := s.Servers.AwaitS3(ctx); {
+	case errors.Is(err, devstack.ErrNotOurs):
+		say("%v: files and avatars are unavailable until it answers", err)
+	case err != nil:
+		return err
+	}
 	switch err := s.Servers.AwaitBroker(ctx); {
 	case errors.Is(err, devstack.ErrNotOurs):
 		say("%v: events travel by the log alone until it answers", err)
 	case err != nil:
 		return err
 	}
-	say("identity, credentials and gateway answer (%.1f s)", time.Since(began).Seconds())
+	say("%s answer (%.1f s)", strings.Join(names, ", "), time.Since(began).Seconds())
 	return nil
 }
 
-func (s *System) ports(options Options) (map[string]int, error) {
+func (s *System) ports(options Options, say func(string, ...any)) (map[string]int, error) {
 	if options.Port == 0 {
-		return s.Servers.Ports(usual)
+		ports, err := s.Servers.Ports(usual)
+		if err == nil && !options.Throwaway && ports["gateway"] != usual["gateway"] {
+			say("port %d is taken, or was at an earlier start: the API is on %d", usual["gateway"], ports["gateway"])
+		}
+		return ports, err
 	}
 	wanted := maps.Clone(usual)
 	delete(wanted, "gateway")

@@ -7,6 +7,8 @@ CREATE TABLE sessions.sessions (
     user_id          uuid          NOT NULL,
     -- Stream version of the PasswordSet that it was opened with.
     password_version bigint        NOT NULL,
+    -- Stream version of the access that it was opened under.
+    access_version   bigint        NOT NULL,
     -- Number of the newest refresh token.
     counter          bigint        NOT NULL,
     -- When tokens counter-1, counter-2, … were first used, the last seconds only.
@@ -21,11 +23,12 @@ CREATE TABLE sessions.sessions (
     CONSTRAINT sessions_one_row_each PRIMARY KEY (session_id),
     CONSTRAINT sessions_counter_from_one CHECK (counter >= 1),
     CONSTRAINT sessions_password_version_from_one CHECK (password_version >= 1),
+    CONSTRAINT sessions_access_covers_password CHECK (access_version >= password_version),
     CONSTRAINT sessions_revoked_for_a_reason CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL)),
     CONSTRAINT sessions_known_reason CHECK (revoked_reason IN ('logout', 'ended', 'reuse'))
 ) WITH (fillfactor = 80);
 
-CREATE INDEX sessions_alive_by_person ON sessions.sessions (user_id) WHERE revoked_at IS NULL;
+CREATE INDEX sessions_by_person ON sessions.sessions (user_id);
 CREATE INDEX sessions_by_deletion ON sessions.sessions (delete_on);
 
 -- Verifiers made again at a sign-in, because the costs have changed since the

@@ -69,7 +69,7 @@ const (
 	Reason_REASON_NOT_FOUND Reason = 19
 	// Too many changes of one thing at once; none of this call's took place.
 	Reason_REASON_CONFLICT Reason = 20
-	// The password hashing queue is full.
+	// A bounded queue is full: of passwords to hash, or of pictures to decode.
 	Reason_REASON_OVERLOADED Reason = 21
 	// The read model has not caught up with the consistency token in time.
 	Reason_REASON_NOT_CAUGHT_UP Reason = 22
@@ -87,6 +87,26 @@ const (
 	Reason_REASON_CANCELED Reason = 28
 	// The method does not exist.
 	Reason_REASON_UNIMPLEMENTED Reason = 29
+	// Administrators cannot lock themselves out.
+	Reason_REASON_OWN_ACCOUNT Reason = 30
+	// The last active administrator stays.
+	Reason_REASON_LAST_ADMIN Reason = 31
+	// The page token was altered, or belongs to another query or caller.
+	Reason_REASON_PAGE_TOKEN_INVALID Reason = 32
+	// Too many tries from one address.
+	Reason_REASON_RATE_LIMITED Reason = 33
+	// The bytes are not a picture of a kind that is taken, or a damaged one.
+	Reason_REASON_PICTURE_INVALID Reason = 34
+	// The picture has too many bytes or too many pixels.
+	Reason_REASON_PICTURE_TOO_LARGE Reason = 35
+	// CompleteUpload was called before the file was there.
+	Reason_REASON_UPLOAD_INCOMPLETE Reason = 36
+	// The upload was not completed in time.
+	Reason_REASON_UPLOAD_EXPIRED Reason = 37
+	// What was uploaded is not what was declared.
+	Reason_REASON_UPLOAD_MISMATCH Reason = 38
+	// The object storage does not answer.
+	Reason_REASON_STORAGE_UNAVAILABLE Reason = 39
 )
 
 // Enum value maps for Reason.
@@ -122,6 +142,16 @@ var (
 		27: "REASON_EPOCH_CHANGED",
 		28: "REASON_CANCELED",
 		29: "REASON_UNIMPLEMENTED",
+		30: "REASON_OWN_ACCOUNT",
+		31: "REASON_LAST_ADMIN",
+		32: "REASON_PAGE_TOKEN_INVALID",
+		33: "REASON_RATE_LIMITED",
+		34: "REASON_PICTURE_INVALID",
+		35: "REASON_PICTURE_TOO_LARGE",
+		36: "REASON_UPLOAD_INCOMPLETE",
+		37: "REASON_UPLOAD_EXPIRED",
+		38: "REASON_UPLOAD_MISMATCH",
+		39: "REASON_STORAGE_UNAVAILABLE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -154,6 +184,16 @@ var (
 		"REASON_EPOCH_CHANGED":             27,
 		"REASON_CANCELED":                  28,
 		"REASON_UNIMPLEMENTED":             29,
+		"REASON_OWN_ACCOUNT":               30,
+		"REASON_LAST_ADMIN":                31,
+		"REASON_PAGE_TOKEN_INVALID":        32,
+		"REASON_RATE_LIMITED":              33,
+		"REASON_PICTURE_INVALID":           34,
+		"REASON_PICTURE_TOO_LARGE":         35,
+		"REASON_UPLOAD_INCOMPLETE":         36,
+		"REASON_UPLOAD_EXPIRED":            37,
+		"REASON_UPLOAD_MISMATCH":           38,
+		"REASON_STORAGE_UNAVAILABLE":       39,
 	}
 )
 
@@ -279,7 +319,7 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04next\x18\x04 \x01(\tR\x04next\x12$\n" +
-	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\x9b\x1e\n" +
+	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\xbf*\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x9b\x01\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x1a~\xa2\xb5\x18z\n" +
@@ -322,9 +362,9 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\x10REASON_NOT_FOUND\x10\x13\x1a6\xa2\xb5\x182\n" +
 	"\tnot_found\x12\x16There is no such thing\x1a\rCheck the id.\x12s\n" +
 	"\x0fREASON_CONFLICT\x10\x14\x1a^\xa2\xb5\x18Z\n" +
-	"\aaborted\x12+Somebody else changed this at the same time\x1a\"Read it again and repeat the call.\x12|\n" +
-	"\x11REASON_OVERLOADED\x10\x15\x1ae\xa2\xb5\x18a\n" +
-	"\x12resource_exhausted\x12\x19Too many sign-ins at once\x1a0Try again after the time that Retry-After gives.\x12y\n" +
+	"\aaborted\x12+Somebody else changed this at the same time\x1a\"Read it again and repeat the call.\x12\x92\x01\n" +
+	"\x11REASON_OVERLOADED\x10\x15\x1a{\xa2\xb5\x18w\n" +
+	"\x12resource_exhausted\x12/The server has too much of this to do right now\x1a0Try again after the time that Retry-After gives.\x12y\n" +
 	"\x14REASON_NOT_CAUGHT_UP\x10\x16\x1a_\xa2\xb5\x18[\n" +
 	"\vunavailable\x12+The change is stored but cannot be read yet\x1a\x1fRepeat the call after a moment.\x12\x86\x01\n" +
 	" REASON_CONSISTENCY_TOKEN_INVALID\x10\x17\x1a`\xa2\xb5\x18\\\n" +
@@ -340,7 +380,27 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\x0fREASON_CANCELED\x10\x1c\x1aN\xa2\xb5\x18J\n" +
 	"\bcanceled\x12\x15The call was given up\x1a'Repeat it if you still need the answer.\x12s\n" +
 	"\x14REASON_UNIMPLEMENTED\x10\x1d\x1aY\xa2\xb5\x18U\n" +
-	"\runimplemented\x12\x17There is no such method\x1a+Check the path; GET / lists where to start.B\x9e\x01\n" +
+	"\runimplemented\x12\x17There is no such method\x1a+Check the path; GET / lists where to start.\x12\x95\x01\n" +
+	"\x12REASON_OWN_ACCOUNT\x10\x1e\x1a}\xa2\xb5\x18y\n" +
+	"\x13failed_precondition\x12=Administrators cannot deactivate, demote or delete themselves\x1a#Ask another administrator to do it.\x12\x83\x01\n" +
+	"\x11REASON_LAST_ADMIN\x10\x1f\x1al\xa2\xb5\x18h\n" +
+	"\x13failed_precondition\x12%This is the last active administrator\x1a*Make somebody else an administrator first.\x12\xc6\x01\n" +
+	"\x19REASON_PAGE_TOKEN_INVALID\x10 \x1a\xa6\x01\xa2\xb5\x18\xa1\x01\n" +
+	"\x10invalid_argument\x12,The page token does not belong to this query\x1a_Repeat the query without a page token, and keep its filters and order on the pages that follow.\x12\x85\x01\n" +
+	"\x13REASON_RATE_LIMITED\x10!\x1al\xa2\xb5\x18h\n" +
+	"\x12resource_exhausted\x12 Too many tries from your address\x1a0Try again after the time that Retry-After gives.\x12\xb1\x01\n" +
+	"\x16REASON_PICTURE_INVALID\x10\"\x1a\x94\x01\xa2\xb5\x18\x8f\x01\n" +
+	"\x10invalid_argument\x122This is not a whole JPEG, PNG, GIF or WebP picture\x1aGSend a picture of one of these kinds; its content counts, not its name.\x12y\n" +
+	"\x18REASON_PICTURE_TOO_LARGE\x10#\x1a[\xa2\xb5\x18W\n" +
+	"\x10invalid_argument\x12\x18The picture is too large\x1a)Send at most 5 MiB and 25 million pixels.\x12\xad\x01\n" +
+	"\x18REASON_UPLOAD_INCOMPLETE\x10$\x1a\x8e\x01\xa2\xb5\x18\x89\x01\n" +
+	"\x13failed_precondition\x12\"The file has not been uploaded yet\x1aNPost the file to the address that CreateUpload gave, then complete the upload.\x12r\n" +
+	"\x15REASON_UPLOAD_EXPIRED\x10%\x1aW\xa2\xb5\x18S\n" +
+	"\x13failed_precondition\x12\"The time for this upload has ended\x1a\x18Call CreateUpload again.\x12\xb8\x01\n" +
+	"\x16REASON_UPLOAD_MISMATCH\x10&\x1a\x9b\x01\xa2\xb5\x18\x96\x01\n" +
+	"\x13failed_precondition\x120The uploaded file differs from what was declared\x1aMCall CreateUpload again with the size and the content type that the file has.\x12\x8d\x01\n" +
+	"\x1aREASON_STORAGE_UNAVAILABLE\x10'\x1am\xa2\xb5\x18i\n" +
+	"\vunavailable\x12%The storage for files does not answer\x1a3Repeat the call after a moment; nothing was stored.B\x9e\x01\n" +
 	"\rcom.muster.v1B\vErrorsProtoP\x01Z;github.com/muster-id/muster/proto/gen/go/muster/v1;musterv1\xa2\x02\x03MXX\xaa\x02\tMuster.V1\xca\x02\tMuster\\V1\xe2\x02\x15Muster\\V1\\GPBMetadata\xea\x02\n" +
 	"Muster::V1b\x06proto3"
 

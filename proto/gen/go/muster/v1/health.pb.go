@@ -10,6 +10,7 @@ import (
 	_ "github.com/muster-id/muster/proto/gen/go/muster/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -23,6 +24,320 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// State says how a part is.
+type State int32
+
+const (
+	// Never sent.
+	State_STATE_UNSPECIFIED State = 0
+	// It works.
+	State_STATE_UP State = 1
+	// It works, but not as it should: what it does is late, or partly refused.
+	State_STATE_DEGRADED State = 2
+	// It does not answer.
+	State_STATE_DOWN State = 3
+)
+
+// Enum value maps for State.
+var (
+	State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_UP",
+		2: "STATE_DEGRADED",
+		3: "STATE_DOWN",
+	}
+	State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"STATE_UP":          1,
+		"STATE_DEGRADED":    2,
+		"STATE_DOWN":        3,
+	}
+)
+
+func (x State) Enum() *State {
+	p := new(State)
+	*p = x
+	return p
+}
+
+func (x State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (State) Descriptor() protoreflect.EnumDescriptor {
+	return file_muster_v1_health_proto_enumTypes[0].Descriptor()
+}
+
+func (State) Type() protoreflect.EnumType {
+	return &file_muster_v1_health_proto_enumTypes[0]
+}
+
+func (x State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use State.Descriptor instead.
+func (State) EnumDescriptor() ([]byte, []int) {
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{0}
+}
+
+// CheckServicesRequest is empty.
+type CheckServicesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckServicesRequest) Reset() {
+	*x = CheckServicesRequest{}
+	mi := &file_muster_v1_health_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckServicesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckServicesRequest) ProtoMessage() {}
+
+func (x *CheckServicesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_health_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckServicesRequest.ProtoReflect.Descriptor instead.
+func (*CheckServicesRequest) Descriptor() ([]byte, []int) {
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{0}
+}
+
+// CheckServicesResponse carries one entry for each service.
+type CheckServicesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worst of all states.
+	State State `protobuf:"varint,1,opt,name=state,proto3,enum=muster.v1.State" json:"state,omitempty"`
+	// The services, by name.
+	Services      []*ServiceHealth `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckServicesResponse) Reset() {
+	*x = CheckServicesResponse{}
+	mi := &file_muster_v1_health_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckServicesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckServicesResponse) ProtoMessage() {}
+
+func (x *CheckServicesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_health_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckServicesResponse.ProtoReflect.Descriptor instead.
+func (*CheckServicesResponse) Descriptor() ([]byte, []int) {
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CheckServicesResponse) GetState() State {
+	if x != nil {
+		return x.State
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *CheckServicesResponse) GetServices() []*ServiceHealth {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
+// ServiceHealth is one service and what it depends on.
+type ServiceHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name: gateway, identity, credentials or media.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The worst of its own state and those of its dependencies, as far as it
+	// cannot work without them.
+	State State `protobuf:"varint,2,opt,name=state,proto3,enum=muster.v1.State" json:"state,omitempty"`
+	// How long it took to answer.
+	Latency *durationpb.Duration `protobuf:"bytes,3,opt,name=latency,proto3" json:"latency,omitempty"`
+	// Since when it has been in this state, as far as is known.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// What it depends on, by name.
+	Dependencies  []*DependencyHealth `protobuf:"bytes,5,rep,name=dependencies,proto3" json:"dependencies,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceHealth) Reset() {
+	*x = ServiceHealth{}
+	mi := &file_muster_v1_health_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceHealth) ProtoMessage() {}
+
+func (x *ServiceHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_health_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceHealth.ProtoReflect.Descriptor instead.
+func (*ServiceHealth) Descriptor() ([]byte, []int) {
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ServiceHealth) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ServiceHealth) GetState() State {
+	if x != nil {
+		return x.State
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *ServiceHealth) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *ServiceHealth) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ServiceHealth) GetDependencies() []*DependencyHealth {
+	if x != nil {
+		return x.Dependencies
+	}
+	return nil
+}
+
+// DependencyHealth is one part that a service depends on.
+type DependencyHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, for example `postgres`, `rabbitmq`, `s3`, `projection access`.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// How it is.
+	State State `protobuf:"varint,2,opt,name=state,proto3,enum=muster.v1.State" json:"state,omitempty"`
+	// How long it took to answer.
+	Latency *durationpb.Duration `protobuf:"bytes,3,opt,name=latency,proto3" json:"latency,omitempty"`
+	// Since when it has been in this state, as far as is known.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// What is wrong, in a few words; empty when nothing is.
+	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DependencyHealth) Reset() {
+	*x = DependencyHealth{}
+	mi := &file_muster_v1_health_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DependencyHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DependencyHealth) ProtoMessage() {}
+
+func (x *DependencyHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_health_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DependencyHealth.ProtoReflect.Descriptor instead.
+func (*DependencyHealth) Descriptor() ([]byte, []int) {
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *DependencyHealth) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DependencyHealth) GetState() State {
+	if x != nil {
+		return x.State
+	}
+	return State_STATE_UNSPECIFIED
+}
+
+func (x *DependencyHealth) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *DependencyHealth) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *DependencyHealth) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 // PingRequest is empty.
 type PingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -32,7 +347,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_muster_v1_health_proto_msgTypes[0]
+	mi := &file_muster_v1_health_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -44,7 +359,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_health_proto_msgTypes[0]
+	mi := &file_muster_v1_health_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -57,7 +372,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_health_proto_rawDescGZIP(), []int{0}
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{4}
 }
 
 // PingResponse shows that the gateway answers.
@@ -73,7 +388,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_muster_v1_health_proto_msgTypes[1]
+	mi := &file_muster_v1_health_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -85,7 +400,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_health_proto_msgTypes[1]
+	mi := &file_muster_v1_health_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -98,7 +413,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_health_proto_rawDescGZIP(), []int{1}
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *PingResponse) GetVersion() string {
@@ -119,13 +434,38 @@ var File_muster_v1_health_proto protoreflect.FileDescriptor
 
 const file_muster_v1_health_proto_rawDesc = "" +
 	"\n" +
-	"\x16muster/v1/health.proto\x12\tmuster.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuster/options/v1/options.proto\"\r\n" +
+	"\x16muster/v1/health.proto\x12\tmuster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuster/options/v1/options.proto\"\x16\n" +
+	"\x14CheckServicesRequest\"u\n" +
+	"\x15CheckServicesResponse\x12&\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x10.muster.v1.StateR\x05state\x124\n" +
+	"\bservices\x18\x02 \x03(\v2\x18.muster.v1.ServiceHealthR\bservices\"\xf3\x01\n" +
+	"\rServiceHealth\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x10.muster.v1.StateR\x05state\x123\n" +
+	"\alatency\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\alatency\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12?\n" +
+	"\fdependencies\x18\x05 \x03(\v2\x1b.muster.v1.DependencyHealthR\fdependencies\"\xcf\x01\n" +
+	"\x10DependencyHealth\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x10.muster.v1.StateR\x05state\x123\n" +
+	"\alatency\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\alatency\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\"\r\n" +
 	"\vPingRequest\"X\n" +
 	"\fPingResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12.\n" +
-	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time2P\n" +
-	"\rHealthService\x12?\n" +
-	"\x04Ping\x12\x16.muster.v1.PingRequest\x1a\x17.muster.v1.PingResponse\"\x06\x8a\xb5\x18\x02\b\x01B\x9e\x01\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*P\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bSTATE_UP\x10\x01\x12\x12\n" +
+	"\x0eSTATE_DEGRADED\x10\x02\x12\x0e\n" +
+	"\n" +
+	"STATE_DOWN\x10\x032\xd9\x05\n" +
+	"\rHealthService\x12\x82\x01\n" +
+	"\x04Ping\x12\x16.muster.v1.PingRequest\x1a\x17.muster.v1.PingResponse\"I\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18?\n" +
+	"\x02{}\x129{\"version\": \"v0.3.0\", \"time\": \"2026-03-02T09:14:02.118Z\"}\x12\xc2\x04\n" +
+	"\rCheckServices\x12\x1f.muster.v1.CheckServicesRequest\x1a .muster.v1.CheckServicesResponse\"\xed\x03\x8a\xb5\x18\x0f\x1a\rservices.read\xaa\xb5\x18\xd5\x03\n" +
+	"\x02{}\x12\xce\x03{\"state\": \"STATE_DEGRADED\", \"services\": [{\"name\": \"gateway\", \"state\": \"STATE_UP\", \"latency\": \"0s\", \"since\": \"2026-03-02T09:00:04Z\"}, {\"name\": \"identity\", \"state\": \"STATE_DEGRADED\", \"latency\": \"0.004s\", \"since\": \"2026-03-02T11:58:20Z\", \"dependencies\": [{\"name\": \"postgres\", \"state\": \"STATE_UP\", \"latency\": \"0.001s\", \"since\": \"2026-03-02T09:00:03Z\"}, {\"name\": \"rabbitmq\", \"state\": \"STATE_DOWN\", \"since\": \"2026-03-02T11:58:20Z\", \"problem\": \"connection refused\"}]}]}B\x9e\x01\n" +
 	"\rcom.muster.v1B\vHealthProtoP\x01Z;github.com/muster-id/muster/proto/gen/go/muster/v1;musterv1\xa2\x02\x03MXX\xaa\x02\tMuster.V1\xca\x02\tMuster\\V1\xe2\x02\x15Muster\\V1\\GPBMetadata\xea\x02\n" +
 	"Muster::V1b\x06proto3"
 
@@ -141,21 +481,39 @@ func file_muster_v1_health_proto_rawDescGZIP() []byte {
 	return file_muster_v1_health_proto_rawDescData
 }
 
-var file_muster_v1_health_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_muster_v1_health_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_muster_v1_health_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_muster_v1_health_proto_goTypes = []any{
-	(*PingRequest)(nil),           // 0: muster.v1.PingRequest
-	(*PingResponse)(nil),          // 1: muster.v1.PingResponse
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(State)(0),                    // 0: muster.v1.State
+	(*CheckServicesRequest)(nil),  // 1: muster.v1.CheckServicesRequest
+	(*CheckServicesResponse)(nil), // 2: muster.v1.CheckServicesResponse
+	(*ServiceHealth)(nil),         // 3: muster.v1.ServiceHealth
+	(*DependencyHealth)(nil),      // 4: muster.v1.DependencyHealth
+	(*PingRequest)(nil),           // 5: muster.v1.PingRequest
+	(*PingResponse)(nil),          // 6: muster.v1.PingResponse
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
 }
 var file_muster_v1_health_proto_depIdxs = []int32{
-	2, // 0: muster.v1.PingResponse.time:type_name -> google.protobuf.Timestamp
-	0, // 1: muster.v1.HealthService.Ping:input_type -> muster.v1.PingRequest
-	1, // 2: muster.v1.HealthService.Ping:output_type -> muster.v1.PingResponse
-	2, // [2:3] is the sub-list for method output_type
-	1, // [1:2] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	0,  // 0: muster.v1.CheckServicesResponse.state:type_name -> muster.v1.State
+	3,  // 1: muster.v1.CheckServicesResponse.services:type_name -> muster.v1.ServiceHealth
+	0,  // 2: muster.v1.ServiceHealth.state:type_name -> muster.v1.State
+	7,  // 3: muster.v1.ServiceHealth.latency:type_name -> google.protobuf.Duration
+	8,  // 4: muster.v1.ServiceHealth.since:type_name -> google.protobuf.Timestamp
+	4,  // 5: muster.v1.ServiceHealth.dependencies:type_name -> muster.v1.DependencyHealth
+	0,  // 6: muster.v1.DependencyHealth.state:type_name -> muster.v1.State
+	7,  // 7: muster.v1.DependencyHealth.latency:type_name -> google.protobuf.Duration
+	8,  // 8: muster.v1.DependencyHealth.since:type_name -> google.protobuf.Timestamp
+	8,  // 9: muster.v1.PingResponse.time:type_name -> google.protobuf.Timestamp
+	5,  // 10: muster.v1.HealthService.Ping:input_type -> muster.v1.PingRequest
+	1,  // 11: muster.v1.HealthService.CheckServices:input_type -> muster.v1.CheckServicesRequest
+	6,  // 12: muster.v1.HealthService.Ping:output_type -> muster.v1.PingResponse
+	2,  // 13: muster.v1.HealthService.CheckServices:output_type -> muster.v1.CheckServicesResponse
+	12, // [12:14] is the sub-list for method output_type
+	10, // [10:12] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_muster_v1_health_proto_init() }
@@ -168,13 +526,14 @@ func file_muster_v1_health_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_v1_health_proto_rawDesc), len(file_muster_v1_health_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   2,
+			NumEnums:      1,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_muster_v1_health_proto_goTypes,
 		DependencyIndexes: file_muster_v1_health_proto_depIdxs,
+		EnumInfos:         file_muster_v1_health_proto_enumTypes,
 		MessageInfos:      file_muster_v1_health_proto_msgTypes,
 	}.Build()
 	File_muster_v1_health_proto = out.File

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// User is an account as its owner sees it.
+// User is an account as its owner and administrators see it.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A UUID that never changes.
@@ -44,7 +44,13 @@ type User struct {
 	// When the account was opened.
 	RegisteredAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
 	// When it last changed.
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Where the avatar is served, a JPEG of at most 256 × 256; empty without one.
+	// It changes with the picture, so it may be cached for ever.
+	AvatarUrl string `protobuf:"bytes,10,opt,name=avatar_url,json=avatarUrl,proto3" json:"avatar_url,omitempty"`
+	// Counts the changes of the account; pass it back as `expected_version` to
+	// change nothing that somebody else has changed meanwhile.
+	Version       int64 `protobuf:"varint,11,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,6 +146,20 @@ func (x *User) GetUpdatedAt() *timestamppb.Timestamp {
 		return x.UpdatedAt
 	}
 	return nil
+}
+
+func (x *User) GetAvatarUrl() string {
+	if x != nil {
+		return x.AvatarUrl
+	}
+	return ""
+}
+
+func (x *User) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
 }
 
 // GetMeRequest is empty.
@@ -339,7 +359,7 @@ var File_muster_v1_user_proto protoreflect.FileDescriptor
 
 const file_muster_v1_user_proto_rawDesc = "" +
 	"\n" +
-	"\x14muster/v1/user.proto\x12\tmuster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuster/options/v1/options.proto\"\xc6\x02\n" +
+	"\x14muster/v1/user.proto\x12\tmuster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuster/options/v1/options.proto\"\xff\x02\n" +
 	"\x04User\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\busername\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\busername\x12\x1a\n" +
@@ -351,7 +371,11 @@ const file_muster_v1_user_proto_rawDesc = "" +
 	"\x06active\x18\a \x01(\bR\x06active\x12?\n" +
 	"\rregistered_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\fregisteredAt\x129\n" +
 	"\n" +
-	"updated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x0e\n" +
+	"updated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x1d\n" +
+	"\n" +
+	"avatar_url\x18\n" +
+	" \x01(\tR\tavatarUrl\x12\x18\n" +
+	"\aversion\x18\v \x01(\x03R\aversion\"\x0e\n" +
 	"\fGetMeRequest\"4\n" +
 	"\rGetMeResponse\x12#\n" +
 	"\x04user\x18\x01 \x01(\v2\x0f.muster.v1.UserR\x04user\"\x8e\x01\n" +
@@ -364,10 +388,12 @@ const file_muster_v1_user_proto_rawDesc = "" +
 	"_last_name\"d\n" +
 	"\x10UpdateMeResponse\x12#\n" +
 	"\x04user\x18\x01 \x01(\v2\x0f.muster.v1.UserR\x04user\x12+\n" +
-	"\x11consistency_token\x18\x02 \x01(\tR\x10consistencyToken2\x9e\x01\n" +
-	"\vUserService\x12B\n" +
-	"\x05GetMe\x12\x17.muster.v1.GetMeRequest\x1a\x18.muster.v1.GetMeResponse\"\x06\x8a\xb5\x18\x02\x10\x01\x12K\n" +
-	"\bUpdateMe\x12\x1a.muster.v1.UpdateMeRequest\x1a\x1b.muster.v1.UpdateMeResponse\"\x06\x8a\xb5\x18\x02\x10\x01B\x9c\x01\n" +
+	"\x11consistency_token\x18\x02 \x01(\tR\x10consistencyToken2\x83\b\n" +
+	"\vUserService\x12\xb5\x03\n" +
+	"\x05GetMe\x12\x17.muster.v1.GetMeRequest\x1a\x18.muster.v1.GetMeResponse\"\xf8\x02\x8a\xb5\x18\x02\x10\x01\xaa\xb5\x18\xed\x02\n" +
+	"\x02{}\x12\xdb\x02{\"user\": {\"id\": \"01997c5a-3b1e-7d42-8f60-2a9c41d7e053\", \"username\": \"ada\", \"email\": \"ada@example.org\", \"firstName\": \"Ada\", \"lastName\": \"Lovelace\", \"active\": true, \"registeredAt\": \"2026-03-02T09:14:07.512Z\", \"updatedAt\": \"2026-03-02T09:14:07.512Z\", \"avatarUrl\": \"http://127.0.0.1:8080/avatars/01997c5c-4d20-7b93-9e17-c3f5a08b6d21\", \"version\": \"2\"}}\x1a\tNOT_FOUND\x12\xbb\x04\n" +
+	"\bUpdateMe\x12\x1a.muster.v1.UpdateMeRequest\x1a\x1b.muster.v1.UpdateMeResponse\"\xf5\x03\x8a\xb5\x18\x02\x10\x01\xaa\xb5\x18\xea\x03\n" +
+	"\x14{\"lastName\": \"King\"}\x12\x92\x03{\"user\": {\"id\": \"01997c5a-3b1e-7d42-8f60-2a9c41d7e053\", \"username\": \"ada\", \"email\": \"ada@example.org\", \"firstName\": \"Ada\", \"lastName\": \"King\", \"active\": true, \"registeredAt\": \"2026-03-02T09:14:07.512Z\", \"updatedAt\": \"2026-03-02T09:21:55.204Z\", \"avatarUrl\": \"http://127.0.0.1:8080/avatars/01997c5c-4d20-7b93-9e17-c3f5a08b6d21\", \"version\": \"3\"}, \"consistencyToken\": \"CiQIARIIaWRlbnRpdHk.Zm9yIGV4YW1wbGU\"}\x1a\x10ACCOUNT_INACTIVE\x1a\tNOT_FOUND\x1a\bCONFLICT\x1a\x16IDEMPOTENCY_KEY_REUSEDB\x9c\x01\n" +
 	"\rcom.muster.v1B\tUserProtoP\x01Z;github.com/muster-id/muster/proto/gen/go/muster/v1;musterv1\xa2\x02\x03MXX\xaa\x02\tMuster.V1\xca\x02\tMuster\\V1\xe2\x02\x15Muster\\V1\\GPBMetadata\xea\x02\n" +
 	"Muster::V1b\x06proto3"
 

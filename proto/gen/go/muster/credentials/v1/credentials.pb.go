@@ -695,14 +695,14 @@ const file_muster_credentials_v1_credentials_proto_rawDesc = "" +
 	"\aapplied\x18\x01 \x01(\bR\aapplied\"\x17\n" +
 	"\x15GetSigningKeysRequest\",\n" +
 	"\x16GetSigningKeysResponse\x12\x12\n" +
-	"\x04jwks\x18\x01 \x01(\fR\x04jwks2\xc7\x05\n" +
+	"\x04jwks\x18\x01 \x01(\fR\x04jwks2\xce\x05\n" +
 	"\x12CredentialsService\x12c\n" +
 	"\x05Login\x12#.muster.credentials.v1.LoginRequest\x1a$.muster.credentials.v1.LoginResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agateway\x12i\n" +
 	"\aRefresh\x12%.muster.credentials.v1.RefreshRequest\x1a&.muster.credentials.v1.RefreshResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agateway\x12f\n" +
 	"\x06Logout\x12$.muster.credentials.v1.LogoutRequest\x1a%.muster.credentials.v1.LogoutResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agateway\x12w\n" +
 	"\vEndSessions\x12).muster.credentials.v1.EndSessionsRequest\x1a*.muster.credentials.v1.EndSessionsResponse\"\x11\x8a\xb5\x18\r\x10\x01\"\agateway(\x01\x12u\n" +
-	"\vAwaitAccess\x12).muster.credentials.v1.AwaitAccessRequest\x1a*.muster.credentials.v1.AwaitAccessResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agateway\x12\x88\x01\n" +
-	"\x0eGetSigningKeys\x12,.muster.credentials.v1.GetSigningKeysRequest\x1a-.muster.credentials.v1.GetSigningKeysResponse\"\x19\x8a\xb5\x18\x15\b\x01\"\agateway\"\bidentityB\xf1\x01\n" +
+	"\vAwaitAccess\x12).muster.credentials.v1.AwaitAccessRequest\x1a*.muster.credentials.v1.AwaitAccessResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agateway\x12\x8f\x01\n" +
+	"\x0eGetSigningKeys\x12,.muster.credentials.v1.GetSigningKeysRequest\x1a-.muster.credentials.v1.GetSigningKeysResponse\" \x8a\xb5\x18\x1c\b\x01\"\agateway\"\bidentity\"\x05mediaB\xf1\x01\n" +
 	"\x19com.muster.credentials.v1B\x10CredentialsProtoP\x01ZLgithub.com/muster-id/muster/proto/gen/go/muster/credentials/v1;credentialsv1\xa2\x02\x03MCX\xaa\x02\x15Muster.Credentials.V1\xca\x02\x15Muster\\Credentials\\V1\xe2\x02!Muster\\Credentials\\V1\\GPBMetadata\xea\x02\x17Muster::Credentials::V1b\x06proto3"
 
 var (

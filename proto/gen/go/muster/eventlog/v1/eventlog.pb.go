@@ -566,11 +566,11 @@ const file_muster_eventlog_v1_eventlog_proto_rawDesc = "" +
 	"\x05limit\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x88'(\x00R\x05limit\"G\n" +
 	"\x12ReadStreamResponse\x121\n" +
-	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events2\xe8\x01\n" +
-	"\x0fEventLogService\x12e\n" +
-	"\aReadLog\x12\".muster.eventlog.v1.ReadLogRequest\x1a#.muster.eventlog.v1.ReadLogResponse\"\x11\x8a\xb5\x18\r\"\vcredentials\x12n\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events2\x8a\x02\n" +
+	"\x0fEventLogService\x12v\n" +
+	"\aReadLog\x12\".muster.eventlog.v1.ReadLogRequest\x1a#.muster.eventlog.v1.ReadLogResponse\"\"\x8a\xb5\x18\x1e\"\vcredentials\"\bidentity\"\x05media\x12\x7f\n" +
 	"\n" +
-	"ReadStream\x12%.muster.eventlog.v1.ReadStreamRequest\x1a&.muster.eventlog.v1.ReadStreamResponse\"\x11\x8a\xb5\x18\r\"\vcredentialsB\xd9\x01\n" +
+	"ReadStream\x12%.muster.eventlog.v1.ReadStreamRequest\x1a&.muster.eventlog.v1.ReadStreamResponse\"\"\x8a\xb5\x18\x1e\"\vcredentials\"\bidentity\"\x05mediaB\xd9\x01\n" +
 	"\x16com.muster.eventlog.v1B\rEventlogProtoP\x01ZFgithub.com/muster-id/muster/proto/gen/go/muster/eventlog/v1;eventlogv1\xa2\x02\x03MEX\xaa\x02\x12Muster.Eventlog.V1\xca\x02\x12Muster\\Eventlog\\V1\xe2\x02\x1eMuster\\Eventlog\\V1\\GPBMetadata\xea\x02\x14Muster::Eventlog::V1b\x06proto3"
 
 var (

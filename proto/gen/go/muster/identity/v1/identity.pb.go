@@ -27,6 +27,67 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// UserOrder is what ListUsers sorts by.
+type UserOrder int32
+
+const (
+	// The same as USER_ORDER_REGISTERED_AT.
+	UserOrder_USER_ORDER_UNSPECIFIED UserOrder = 0
+	// When the account was opened.
+	UserOrder_USER_ORDER_REGISTERED_AT UserOrder = 1
+	// The username.
+	UserOrder_USER_ORDER_USERNAME UserOrder = 2
+	// The email address.
+	UserOrder_USER_ORDER_EMAIL UserOrder = 3
+	// The last name, then the first.
+	UserOrder_USER_ORDER_NAME UserOrder = 4
+)
+
+// Enum value maps for UserOrder.
+var (
+	UserOrder_name = map[int32]string{
+		0: "USER_ORDER_UNSPECIFIED",
+		1: "USER_ORDER_REGISTERED_AT",
+		2: "USER_ORDER_USERNAME",
+		3: "USER_ORDER_EMAIL",
+		4: "USER_ORDER_NAME",
+	}
+	UserOrder_value = map[string]int32{
+		"USER_ORDER_UNSPECIFIED":   0,
+		"USER_ORDER_REGISTERED_AT": 1,
+		"USER_ORDER_USERNAME":      2,
+		"USER_ORDER_EMAIL":         3,
+		"USER_ORDER_NAME":          4,
+	}
+)
+
+func (x UserOrder) Enum() *UserOrder {
+	p := new(UserOrder)
+	*p = x
+	return p
+}
+
+func (x UserOrder) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UserOrder) Descriptor() protoreflect.EnumDescriptor {
+	return file_muster_identity_v1_identity_proto_enumTypes[0].Descriptor()
+}
+
+func (UserOrder) Type() protoreflect.EnumType {
+	return &file_muster_identity_v1_identity_proto_enumTypes[0]
+}
+
+func (x UserOrder) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UserOrder.Descriptor instead.
+func (UserOrder) EnumDescriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{0}
+}
+
 // Profile is a person as identity knows them.
 type Profile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -47,7 +108,11 @@ type Profile struct {
 	// When the account was opened.
 	RegisteredAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
 	// When it last changed.
-	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Version of the account's stream.
+	Version int64 `protobuf:"varint,10,opt,name=version,proto3" json:"version,omitempty"`
+	// The avatar's id; empty without one.
+	AvatarId      string `protobuf:"bytes,11,opt,name=avatar_id,json=avatarId,proto3" json:"avatar_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -143,6 +208,20 @@ func (x *Profile) GetUpdatedAt() *timestamppb.Timestamp {
 		return x.UpdatedAt
 	}
 	return nil
+}
+
+func (x *Profile) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Profile) GetAvatarId() string {
+	if x != nil {
+		return x.AvatarId
+	}
+	return ""
 }
 
 // RegisterUserRequest opens an account.
@@ -603,11 +682,1010 @@ func (x *UpdateProfileResponse) GetPosition() *v1.Position {
 	return nil
 }
 
+// CreateUserRequest opens an account.
+type CreateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 2 to 64 letters, digits or `._-`, in any script and case; no `@` and no spaces.
+	Username string `protobuf:"bytes,1,opt,name=username,proto3" json:"username,omitempty"`
+	// An email address; kept in lower case.
+	Email string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	// At least 8 characters, at most 256.
+	Password string `protobuf:"bytes,3,opt,name=password,proto3" json:"password,omitempty"`
+	// First name: at most 100 characters. May be empty.
+	FirstName string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3" json:"first_name,omitempty"`
+	// Last name, as the first.
+	LastName string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3" json:"last_name,omitempty"`
+	// Roles: `admin` may do everything, `auditor` may read; none for an ordinary person.
+	Roles []string `protobuf:"bytes,6,rep,name=roles,proto3" json:"roles,omitempty"`
+	// True lets the person keep this password; else it has to be changed first.
+	KeepPassword bool `protobuf:"varint,7,opt,name=keep_password,json=keepPassword,proto3" json:"keep_password,omitempty"`
+	// The caller's Idempotency-Key; empty when there is none.
+	IdempotencyKey string `protobuf:"bytes,8,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *CreateUserRequest) Reset() {
+	*x = CreateUserRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateUserRequest) ProtoMessage() {}
+
+func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
+func (*CreateUserRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CreateUserRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetFirstName() string {
+	if x != nil {
+		return x.FirstName
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetLastName() string {
+	if x != nil {
+		return x.LastName
+	}
+	return ""
+}
+
+func (x *CreateUserRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *CreateUserRequest) GetKeepPassword() bool {
+	if x != nil {
+		return x.KeepPassword
+	}
+	return false
+}
+
+func (x *CreateUserRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// CreateUserResponse carries the new account.
+type CreateUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What a projection has to have applied.
+	Position      *v1.Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateUserResponse) Reset() {
+	*x = CreateUserResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateUserResponse) ProtoMessage() {}
+
+func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
+func (*CreateUserResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CreateUserResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *CreateUserResponse) GetPosition() *v1.Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// GetUserRequest names an account.
+type GetUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId        string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserRequest) Reset() {
+	*x = GetUserRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserRequest) ProtoMessage() {}
+
+func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
+func (*GetUserRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *GetUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// GetUserResponse carries the account.
+type GetUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Profile       *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetUserResponse) Reset() {
+	*x = GetUserResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetUserResponse) ProtoMessage() {}
+
+func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
+func (*GetUserResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetUserResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+// UserPlace is where a page of accounts ended. Which of its fields are set
+// follows from the order.
+type UserPlace struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the last account was opened.
+	RegisteredAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=registered_at,json=registeredAt,proto3" json:"registered_at,omitempty"`
+	// Its username, email address or last name.
+	Key string `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Its first name, where the order is by name.
+	SecondKey string `protobuf:"bytes,3,opt,name=second_key,json=secondKey,proto3" json:"second_key,omitempty"`
+	// Its id.
+	UserId        string `protobuf:"bytes,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserPlace) Reset() {
+	*x = UserPlace{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserPlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserPlace) ProtoMessage() {}
+
+func (x *UserPlace) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserPlace.ProtoReflect.Descriptor instead.
+func (*UserPlace) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *UserPlace) GetRegisteredAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RegisteredAt
+	}
+	return nil
+}
+
+func (x *UserPlace) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *UserPlace) GetSecondKey() string {
+	if x != nil {
+		return x.SecondKey
+	}
+	return ""
+}
+
+func (x *UserPlace) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+// ListUsersRequest asks for a page. Filters that are given have to hold all.
+type ListUsersRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most this many.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where the page before ended; absent for the first.
+	After *UserPlace `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// The username begins with this, as typed.
+	Username string `protobuf:"bytes,3,opt,name=username,proto3" json:"username,omitempty"`
+	// The email address begins with this, as typed.
+	Email string `protobuf:"bytes,4,opt,name=email,proto3" json:"email,omitempty"`
+	// Only active accounts, or only deactivated ones.
+	Active *bool `protobuf:"varint,5,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	// Has this role.
+	Role string `protobuf:"bytes,6,opt,name=role,proto3" json:"role,omitempty"`
+	// The order; of equals the smaller id comes first.
+	Order UserOrder `protobuf:"varint,7,opt,name=order,proto3,enum=muster.identity.v1.UserOrder" json:"order,omitempty"`
+	// The other way round.
+	Descending    bool `protobuf:"varint,8,opt,name=descending,proto3" json:"descending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersRequest) Reset() {
+	*x = ListUsersRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersRequest) ProtoMessage() {}
+
+func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
+func (*ListUsersRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListUsersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListUsersRequest) GetAfter() *UserPlace {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *ListUsersRequest) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetActive() bool {
+	if x != nil && x.Active != nil {
+		return *x.Active
+	}
+	return false
+}
+
+func (x *ListUsersRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ListUsersRequest) GetOrder() UserOrder {
+	if x != nil {
+		return x.Order
+	}
+	return UserOrder_USER_ORDER_UNSPECIFIED
+}
+
+func (x *ListUsersRequest) GetDescending() bool {
+	if x != nil {
+		return x.Descending
+	}
+	return false
+}
+
+// ListUsersResponse is a page.
+type ListUsersResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The accounts.
+	Profiles []*Profile `protobuf:"bytes,1,rep,name=profiles,proto3" json:"profiles,omitempty"`
+	// Where the page ended; absent after the last.
+	Next          *UserPlace `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListUsersResponse) Reset() {
+	*x = ListUsersResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListUsersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListUsersResponse) ProtoMessage() {}
+
+func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
+func (*ListUsersResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListUsersResponse) GetProfiles() []*Profile {
+	if x != nil {
+		return x.Profiles
+	}
+	return nil
+}
+
+func (x *ListUsersResponse) GetNext() *UserPlace {
+	if x != nil {
+		return x.Next
+	}
+	return nil
+}
+
+// UpdateUserRequest changes an account.
+type UpdateUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// A new username.
+	Username *string `protobuf:"bytes,2,opt,name=username,proto3,oneof" json:"username,omitempty"`
+	// A new email address.
+	Email *string `protobuf:"bytes,3,opt,name=email,proto3,oneof" json:"email,omitempty"`
+	// A new password, which the person has to change at the next sign-in.
+	Password *string `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
+	// False deactivates the account, true activates it again.
+	Active *bool `protobuf:"varint,5,opt,name=active,proto3,oneof" json:"active,omitempty"`
+	// A new first name.
+	FirstName *string `protobuf:"bytes,6,opt,name=first_name,json=firstName,proto3,oneof" json:"first_name,omitempty"`
+	// A new last name.
+	LastName *string `protobuf:"bytes,7,opt,name=last_name,json=lastName,proto3,oneof" json:"last_name,omitempty"`
+	// The version that was read; anything newer refuses the change with CONFLICT.
+	// 0 changes whatever there is.
+	ExpectedVersion int64 `protobuf:"varint,8,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	// The caller's Idempotency-Key; empty when there is none.
+	IdempotencyKey string `protobuf:"bytes,9,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *UpdateUserRequest) Reset() {
+	*x = UpdateUserRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserRequest) ProtoMessage() {}
+
+func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
+func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *UpdateUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetUsername() string {
+	if x != nil && x.Username != nil {
+		return *x.Username
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetEmail() string {
+	if x != nil && x.Email != nil {
+		return *x.Email
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetPassword() string {
+	if x != nil && x.Password != nil {
+		return *x.Password
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetActive() bool {
+	if x != nil && x.Active != nil {
+		return *x.Active
+	}
+	return false
+}
+
+func (x *UpdateUserRequest) GetFirstName() string {
+	if x != nil && x.FirstName != nil {
+		return *x.FirstName
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetLastName() string {
+	if x != nil && x.LastName != nil {
+		return *x.LastName
+	}
+	return ""
+}
+
+func (x *UpdateUserRequest) GetExpectedVersion() int64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+func (x *UpdateUserRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// UpdateUserResponse carries the account after the change.
+type UpdateUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What a projection has to have applied.
+	Position      *v1.Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateUserResponse) Reset() {
+	*x = UpdateUserResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateUserResponse) ProtoMessage() {}
+
+func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
+func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *UpdateUserResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *UpdateUserResponse) GetPosition() *v1.Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// SetUserRolesRequest replaces roles.
+type SetUserRolesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// All roles that the account has from now on; see CreateUser. Access tokens
+	// that are out keep the former ones for their 15 minutes.
+	Roles []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	// As in UpdateUser.
+	ExpectedVersion int64 `protobuf:"varint,3,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	// The caller's Idempotency-Key; empty when there is none.
+	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *SetUserRolesRequest) Reset() {
+	*x = SetUserRolesRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRolesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRolesRequest) ProtoMessage() {}
+
+func (x *SetUserRolesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRolesRequest.ProtoReflect.Descriptor instead.
+func (*SetUserRolesRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SetUserRolesRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *SetUserRolesRequest) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+func (x *SetUserRolesRequest) GetExpectedVersion() int64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+func (x *SetUserRolesRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
+// SetUserRolesResponse carries the account after the change.
+type SetUserRolesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account.
+	Profile *Profile `protobuf:"bytes,1,opt,name=profile,proto3" json:"profile,omitempty"`
+	// What a projection has to have applied.
+	Position      *v1.Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetUserRolesResponse) Reset() {
+	*x = SetUserRolesResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetUserRolesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetUserRolesResponse) ProtoMessage() {}
+
+func (x *SetUserRolesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetUserRolesResponse.ProtoReflect.Descriptor instead.
+func (*SetUserRolesResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SetUserRolesResponse) GetProfile() *Profile {
+	if x != nil {
+		return x.Profile
+	}
+	return nil
+}
+
+func (x *SetUserRolesResponse) GetPosition() *v1.Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// DeleteUserRequest names who is erased.
+type DeleteUserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// As in UpdateUser.
+	ExpectedVersion int64 `protobuf:"varint,2,opt,name=expected_version,json=expectedVersion,proto3" json:"expected_version,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *DeleteUserRequest) Reset() {
+	*x = DeleteUserRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserRequest) ProtoMessage() {}
+
+func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
+func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *DeleteUserRequest) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *DeleteUserRequest) GetExpectedVersion() int64 {
+	if x != nil {
+		return x.ExpectedVersion
+	}
+	return 0
+}
+
+// DeleteUserResponse confirms the erasure.
+type DeleteUserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was decided.
+	ErasedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=erased_at,json=erasedAt,proto3" json:"erased_at,omitempty"`
+	// What a projection has to have applied.
+	Position      *v1.Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteUserResponse) Reset() {
+	*x = DeleteUserResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteUserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteUserResponse) ProtoMessage() {}
+
+func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
+func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *DeleteUserResponse) GetErasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ErasedAt
+	}
+	return nil
+}
+
+func (x *DeleteUserResponse) GetPosition() *v1.Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// AwaitRequest names what has to be applied.
+type AwaitRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position, in identity's log or in media's.
+	Position      *v1.Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitRequest) Reset() {
+	*x = AwaitRequest{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitRequest) ProtoMessage() {}
+
+func (x *AwaitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitRequest.ProtoReflect.Descriptor instead.
+func (*AwaitRequest) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AwaitRequest) GetPosition() *v1.Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// AwaitResponse tells whether it is.
+type AwaitResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False when the wait of 2 seconds ended first.
+	Applied       bool `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitResponse) Reset() {
+	*x = AwaitResponse{}
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitResponse) ProtoMessage() {}
+
+func (x *AwaitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_v1_identity_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitResponse.ProtoReflect.Descriptor instead.
+func (*AwaitResponse) Descriptor() ([]byte, []int) {
+	return file_muster_identity_v1_identity_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AwaitResponse) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
 var File_muster_identity_v1_identity_proto protoreflect.FileDescriptor
 
 const file_muster_identity_v1_identity_proto_rawDesc = "" +
 	"\n" +
-	"!muster/identity/v1/identity.proto\x12\x12muster.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!muster/eventlog/v1/eventlog.proto\x1a\x1fmuster/options/v1/options.proto\"\xd2\x02\n" +
+	"!muster/identity/v1/identity.proto\x12\x12muster.identity.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!muster/eventlog/v1/eventlog.proto\x1a\x1fmuster/options/v1/options.proto\"\x89\x03\n" +
 	"\aProfile\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12 \n" +
 	"\busername\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\busername\x12\x1a\n" +
@@ -619,7 +1697,10 @@ const file_muster_identity_v1_identity_proto_rawDesc = "" +
 	"\x06active\x18\a \x01(\bR\x06active\x12?\n" +
 	"\rregistered_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\fregisteredAt\x129\n" +
 	"\n" +
-	"updated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"\x9b\x02\n" +
+	"updated_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x18\n" +
+	"\aversion\x18\n" +
+	" \x01(\x03R\aversion\x12\x1b\n" +
+	"\tavatar_id\x18\v \x01(\tR\bavatarId\"\x9b\x02\n" +
 	"\x13RegisterUserRequest\x12)\n" +
 	"\busername\x18\x01 \x01(\tB\r\xbaH\x06r\x04\x10\x02\x18@\x90\xb5\x18\x01R\busername\x12$\n" +
 	"\x05email\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x10\x03\x18\xfe\x01\x90\xb5\x18\x01R\x05email\x12*\n" +
@@ -650,13 +1731,110 @@ const file_muster_identity_v1_identity_proto_rawDesc = "" +
 	"_last_name\"\x88\x01\n" +
 	"\x15UpdateProfileResponse\x125\n" +
 	"\aprofile\x18\x01 \x01(\v2\x1b.muster.identity.v1.ProfileR\aprofile\x128\n" +
-	"\bposition\x18\x02 \x01(\v2\x1c.muster.eventlog.v1.PositionR\bposition2\xe6\x03\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.muster.eventlog.v1.PositionR\bposition\"\xe8\x02\n" +
+	"\x11CreateUserRequest\x12)\n" +
+	"\busername\x18\x01 \x01(\tB\r\xbaH\x06r\x04\x10\x02\x18@\x90\xb5\x18\x01R\busername\x12$\n" +
+	"\x05email\x18\x02 \x01(\tB\x0e\xbaH\ar\x05\x10\x03\x18\xfe\x01\x90\xb5\x18\x01R\x05email\x12*\n" +
+	"\bpassword\x18\x03 \x01(\tB\x0e\xbaH\ar\x05\x10\b\x18\x80\x02\x90\xb5\x18\x01R\bpassword\x12*\n" +
+	"\n" +
+	"first_name\x18\x04 \x01(\tB\v\xbaH\x04r\x02\x18d\x90\xb5\x18\x01R\tfirstName\x12(\n" +
+	"\tlast_name\x18\x05 \x01(\tB\v\xbaH\x04r\x02\x18d\x90\xb5\x18\x01R\blastName\x12(\n" +
+	"\x05roles\x18\x06 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x10\x18\x01\"\x06r\x04\x10\x01\x18@R\x05roles\x12#\n" +
+	"\rkeep_password\x18\a \x01(\bR\fkeepPassword\x121\n" +
+	"\x0fidempotency_key\x18\b \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x0eidempotencyKey\"\x85\x01\n" +
+	"\x12CreateUserResponse\x125\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.muster.identity.v1.ProfileR\aprofile\x128\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.muster.eventlog.v1.PositionR\bposition\"3\n" +
+	"\x0eGetUserRequest\x12!\n" +
+	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"H\n" +
+	"\x0fGetUserResponse\x125\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.muster.identity.v1.ProfileR\aprofile\"\xac\x01\n" +
+	"\tUserPlace\x12?\n" +
+	"\rregistered_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\fregisteredAt\x12\x16\n" +
+	"\x03key\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\x03key\x12#\n" +
+	"\n" +
+	"second_key\x18\x03 \x01(\tB\x04\x90\xb5\x18\x01R\tsecondKey\x12!\n" +
+	"\auser_id\x18\x04 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\"\xe1\x02\n" +
+	"\x10ListUsersRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xc8\x01(\x01R\bpageSize\x123\n" +
+	"\x05after\x18\x02 \x01(\v2\x1d.muster.identity.v1.UserPlaceR\x05after\x12'\n" +
+	"\busername\x18\x03 \x01(\tB\v\xbaH\x04r\x02\x18@\x90\xb5\x18\x01R\busername\x12\"\n" +
+	"\x05email\x18\x04 \x01(\tB\f\xbaH\x05r\x03\x18\xfe\x01\x90\xb5\x18\x01R\x05email\x12\x1b\n" +
+	"\x06active\x18\x05 \x01(\bH\x00R\x06active\x88\x01\x01\x12\x1b\n" +
+	"\x04role\x18\x06 \x01(\tB\a\xbaH\x04r\x02\x18@R\x04role\x12=\n" +
+	"\x05order\x18\a \x01(\x0e2\x1d.muster.identity.v1.UserOrderB\b\xbaH\x05\x82\x01\x02\x10\x01R\x05order\x12\x1e\n" +
+	"\n" +
+	"descending\x18\b \x01(\bR\n" +
+	"descendingB\t\n" +
+	"\a_active\"\x7f\n" +
+	"\x11ListUsersResponse\x127\n" +
+	"\bprofiles\x18\x01 \x03(\v2\x1b.muster.identity.v1.ProfileR\bprofiles\x121\n" +
+	"\x04next\x18\x02 \x01(\v2\x1d.muster.identity.v1.UserPlaceR\x04next\"\xf2\x03\n" +
+	"\x11UpdateUserRequest\x12!\n" +
+	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x12.\n" +
+	"\busername\x18\x02 \x01(\tB\r\xbaH\x06r\x04\x10\x02\x18@\x90\xb5\x18\x01H\x00R\busername\x88\x01\x01\x12)\n" +
+	"\x05email\x18\x03 \x01(\tB\x0e\xbaH\ar\x05\x10\x03\x18\xfe\x01\x90\xb5\x18\x01H\x01R\x05email\x88\x01\x01\x12/\n" +
+	"\bpassword\x18\x04 \x01(\tB\x0e\xbaH\ar\x05\x10\b\x18\x80\x02\x90\xb5\x18\x01H\x02R\bpassword\x88\x01\x01\x12\x1b\n" +
+	"\x06active\x18\x05 \x01(\bH\x03R\x06active\x88\x01\x01\x12/\n" +
+	"\n" +
+	"first_name\x18\x06 \x01(\tB\v\xbaH\x04r\x02\x18d\x90\xb5\x18\x01H\x04R\tfirstName\x88\x01\x01\x12-\n" +
+	"\tlast_name\x18\a \x01(\tB\v\xbaH\x04r\x02\x18d\x90\xb5\x18\x01H\x05R\blastName\x88\x01\x01\x122\n" +
+	"\x10expected_version\x18\b \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0fexpectedVersion\x121\n" +
+	"\x0fidempotency_key\x18\t \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x0eidempotencyKeyB\v\n" +
+	"\t_usernameB\b\n" +
+	"\x06_emailB\v\n" +
+	"\t_passwordB\t\n" +
+	"\a_activeB\r\n" +
+	"\v_first_nameB\f\n" +
+	"\n" +
+	"_last_name\"\x85\x01\n" +
+	"\x12UpdateUserResponse\x125\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.muster.identity.v1.ProfileR\aprofile\x128\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.muster.eventlog.v1.PositionR\bposition\"\xc9\x01\n" +
+	"\x13SetUserRolesRequest\x12!\n" +
+	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x12(\n" +
+	"\x05roles\x18\x02 \x03(\tB\x12\xbaH\x0f\x92\x01\f\x10\x10\x18\x01\"\x06r\x04\x10\x01\x18@R\x05roles\x122\n" +
+	"\x10expected_version\x18\x03 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0fexpectedVersion\x121\n" +
+	"\x0fidempotency_key\x18\x04 \x01(\tB\b\xbaH\x05r\x03\x18\x80\x01R\x0eidempotencyKey\"\x87\x01\n" +
+	"\x14SetUserRolesResponse\x125\n" +
+	"\aprofile\x18\x01 \x01(\v2\x1b.muster.identity.v1.ProfileR\aprofile\x128\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.muster.eventlog.v1.PositionR\bposition\"j\n" +
+	"\x11DeleteUserRequest\x12!\n" +
+	"\auser_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06userId\x122\n" +
+	"\x10expected_version\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\x0fexpectedVersion\"\x87\x01\n" +
+	"\x12DeleteUserResponse\x127\n" +
+	"\terased_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\berasedAt\x128\n" +
+	"\bposition\x18\x02 \x01(\v2\x1c.muster.eventlog.v1.PositionR\bposition\"P\n" +
+	"\fAwaitRequest\x12@\n" +
+	"\bposition\x18\x01 \x01(\v2\x1c.muster.eventlog.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\bposition\")\n" +
+	"\rAwaitResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aapplied*\x89\x01\n" +
+	"\tUserOrder\x12\x1a\n" +
+	"\x16USER_ORDER_UNSPECIFIED\x10\x00\x12\x1c\n" +
+	"\x18USER_ORDER_REGISTERED_AT\x10\x01\x12\x17\n" +
+	"\x13USER_ORDER_USERNAME\x10\x02\x12\x14\n" +
+	"\x10USER_ORDER_EMAIL\x10\x03\x12\x13\n" +
+	"\x0fUSER_ORDER_NAME\x10\x042\x94\n" +
+	"\n" +
 	"\x0fIdentityService\x12r\n" +
 	"\fRegisterUser\x12'.muster.identity.v1.RegisterUserRequest\x1a(.muster.identity.v1.RegisterUserResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agateway\x12z\n" +
 	"\x0eChangePassword\x12).muster.identity.v1.ChangePasswordRequest\x1a*.muster.identity.v1.ChangePasswordResponse\"\x11\x8a\xb5\x18\r\x10\x01\"\agateway(\x01\x12l\n" +
 	"\n" +
 	"GetProfile\x12%.muster.identity.v1.GetProfileRequest\x1a&.muster.identity.v1.GetProfileResponse\"\x0f\x8a\xb5\x18\v\x10\x01\"\agateway\x12u\n" +
-	"\rUpdateProfile\x12(.muster.identity.v1.UpdateProfileRequest\x1a).muster.identity.v1.UpdateProfileResponse\"\x0f\x8a\xb5\x18\v\x10\x01\"\agatewayB\xd9\x01\n" +
+	"\rUpdateProfile\x12(.muster.identity.v1.UpdateProfileRequest\x1a).muster.identity.v1.UpdateProfileResponse\"\x0f\x8a\xb5\x18\v\x10\x01\"\agateway\x12w\n" +
+	"\n" +
+	"CreateUser\x12%.muster.identity.v1.CreateUserRequest\x1a&.muster.identity.v1.CreateUserResponse\"\x1a\x8a\xb5\x18\x16\x1a\vusers.write\"\agateway\x12m\n" +
+	"\aGetUser\x12\".muster.identity.v1.GetUserRequest\x1a#.muster.identity.v1.GetUserResponse\"\x19\x8a\xb5\x18\x15\x1a\n" +
+	"users.read\"\agateway\x12s\n" +
+	"\tListUsers\x12$.muster.identity.v1.ListUsersRequest\x1a%.muster.identity.v1.ListUsersResponse\"\x19\x8a\xb5\x18\x15\x1a\n" +
+	"users.read\"\agateway\x12w\n" +
+	"\n" +
+	"UpdateUser\x12%.muster.identity.v1.UpdateUserRequest\x1a&.muster.identity.v1.UpdateUserResponse\"\x1a\x8a\xb5\x18\x16\x1a\vusers.write\"\agateway\x12}\n" +
+	"\fSetUserRoles\x12'.muster.identity.v1.SetUserRolesRequest\x1a(.muster.identity.v1.SetUserRolesResponse\"\x1a\x8a\xb5\x18\x16\x1a\vroles.write\"\agateway\x12x\n" +
+	"\n" +
+	"DeleteUser\x12%.muster.identity.v1.DeleteUserRequest\x1a&.muster.identity.v1.DeleteUserResponse\"\x1b\x8a\xb5\x18\x17\x1a\fusers.delete\"\agateway\x12]\n" +
+	"\x05Await\x12 .muster.identity.v1.AwaitRequest\x1a!.muster.identity.v1.AwaitResponse\"\x0f\x8a\xb5\x18\v\b\x01\"\agatewayB\xd9\x01\n" +
 	"\x16com.muster.identity.v1B\rIdentityProtoP\x01ZFgithub.com/muster-id/muster/proto/gen/go/muster/identity/v1;identityv1\xa2\x02\x03MIX\xaa\x02\x12Muster.Identity.V1\xca\x02\x12Muster\\Identity\\V1\xe2\x02\x1eMuster\\Identity\\V1\\GPBMetadata\xea\x02\x14Muster::Identity::V1b\x06proto3"
 
 var (
@@ -671,41 +1849,87 @@ func file_muster_identity_v1_identity_proto_rawDescGZIP() []byte {
 	return file_muster_identity_v1_identity_proto_rawDescData
 }
 
-var file_muster_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_muster_identity_v1_identity_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_muster_identity_v1_identity_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_muster_identity_v1_identity_proto_goTypes = []any{
-	(*Profile)(nil),                // 0: muster.identity.v1.Profile
-	(*RegisterUserRequest)(nil),    // 1: muster.identity.v1.RegisterUserRequest
-	(*RegisterUserResponse)(nil),   // 2: muster.identity.v1.RegisterUserResponse
-	(*ChangePasswordRequest)(nil),  // 3: muster.identity.v1.ChangePasswordRequest
-	(*ChangePasswordResponse)(nil), // 4: muster.identity.v1.ChangePasswordResponse
-	(*GetProfileRequest)(nil),      // 5: muster.identity.v1.GetProfileRequest
-	(*GetProfileResponse)(nil),     // 6: muster.identity.v1.GetProfileResponse
-	(*UpdateProfileRequest)(nil),   // 7: muster.identity.v1.UpdateProfileRequest
-	(*UpdateProfileResponse)(nil),  // 8: muster.identity.v1.UpdateProfileResponse
-	(*timestamppb.Timestamp)(nil),  // 9: google.protobuf.Timestamp
-	(*v1.Position)(nil),            // 10: muster.eventlog.v1.Position
+	(UserOrder)(0),                 // 0: muster.identity.v1.UserOrder
+	(*Profile)(nil),                // 1: muster.identity.v1.Profile
+	(*RegisterUserRequest)(nil),    // 2: muster.identity.v1.RegisterUserRequest
+	(*RegisterUserResponse)(nil),   // 3: muster.identity.v1.RegisterUserResponse
+	(*ChangePasswordRequest)(nil),  // 4: muster.identity.v1.ChangePasswordRequest
+	(*ChangePasswordResponse)(nil), // 5: muster.identity.v1.ChangePasswordResponse
+	(*GetProfileRequest)(nil),      // 6: muster.identity.v1.GetProfileRequest
+	(*GetProfileResponse)(nil),     // 7: muster.identity.v1.GetProfileResponse
+	(*UpdateProfileRequest)(nil),   // 8: muster.identity.v1.UpdateProfileRequest
+	(*UpdateProfileResponse)(nil),  // 9: muster.identity.v1.UpdateProfileResponse
+	(*CreateUserRequest)(nil),      // 10: muster.identity.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),     // 11: muster.identity.v1.CreateUserResponse
+	(*GetUserRequest)(nil),         // 12: muster.identity.v1.GetUserRequest
+	(*GetUserResponse)(nil),        // 13: muster.identity.v1.GetUserResponse
+	(*UserPlace)(nil),              // 14: muster.identity.v1.UserPlace
+	(*ListUsersRequest)(nil),       // 15: muster.identity.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),      // 16: muster.identity.v1.ListUsersResponse
+	(*UpdateUserRequest)(nil),      // 17: muster.identity.v1.UpdateUserRequest
+	(*UpdateUserResponse)(nil),     // 18: muster.identity.v1.UpdateUserResponse
+	(*SetUserRolesRequest)(nil),    // 19: muster.identity.v1.SetUserRolesRequest
+	(*SetUserRolesResponse)(nil),   // 20: muster.identity.v1.SetUserRolesResponse
+	(*DeleteUserRequest)(nil),      // 21: muster.identity.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),     // 22: muster.identity.v1.DeleteUserResponse
+	(*AwaitRequest)(nil),           // 23: muster.identity.v1.AwaitRequest
+	(*AwaitResponse)(nil),          // 24: muster.identity.v1.AwaitResponse
+	(*timestamppb.Timestamp)(nil),  // 25: google.protobuf.Timestamp
+	(*v1.Position)(nil),            // 26: muster.eventlog.v1.Position
 }
 var file_muster_identity_v1_identity_proto_depIdxs = []int32{
-	9,  // 0: muster.identity.v1.Profile.registered_at:type_name -> google.protobuf.Timestamp
-	9,  // 1: muster.identity.v1.Profile.updated_at:type_name -> google.protobuf.Timestamp
-	10, // 2: muster.identity.v1.RegisterUserResponse.position:type_name -> muster.eventlog.v1.Position
-	10, // 3: muster.identity.v1.ChangePasswordResponse.position:type_name -> muster.eventlog.v1.Position
-	0,  // 4: muster.identity.v1.GetProfileResponse.profile:type_name -> muster.identity.v1.Profile
-	0,  // 5: muster.identity.v1.UpdateProfileResponse.profile:type_name -> muster.identity.v1.Profile
-	10, // 6: muster.identity.v1.UpdateProfileResponse.position:type_name -> muster.eventlog.v1.Position
-	1,  // 7: muster.identity.v1.IdentityService.RegisterUser:input_type -> muster.identity.v1.RegisterUserRequest
-	3,  // 8: muster.identity.v1.IdentityService.ChangePassword:input_type -> muster.identity.v1.ChangePasswordRequest
-	5,  // 9: muster.identity.v1.IdentityService.GetProfile:input_type -> muster.identity.v1.GetProfileRequest
-	7,  // 10: muster.identity.v1.IdentityService.UpdateProfile:input_type -> muster.identity.v1.UpdateProfileRequest
-	2,  // 11: muster.identity.v1.IdentityService.RegisterUser:output_type -> muster.identity.v1.RegisterUserResponse
-	4,  // 12: muster.identity.v1.IdentityService.ChangePassword:output_type -> muster.identity.v1.ChangePasswordResponse
-	6,  // 13: muster.identity.v1.IdentityService.GetProfile:output_type -> muster.identity.v1.GetProfileResponse
-	8,  // 14: muster.identity.v1.IdentityService.UpdateProfile:output_type -> muster.identity.v1.UpdateProfileResponse
-	11, // [11:15] is the sub-list for method output_type
-	7,  // [7:11] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	25, // 0: muster.identity.v1.Profile.registered_at:type_name -> google.protobuf.Timestamp
+	25, // 1: muster.identity.v1.Profile.updated_at:type_name -> google.protobuf.Timestamp
+	26, // 2: muster.identity.v1.RegisterUserResponse.position:type_name -> muster.eventlog.v1.Position
+	26, // 3: muster.identity.v1.ChangePasswordResponse.position:type_name -> muster.eventlog.v1.Position
+	1,  // 4: muster.identity.v1.GetProfileResponse.profile:type_name -> muster.identity.v1.Profile
+	1,  // 5: muster.identity.v1.UpdateProfileResponse.profile:type_name -> muster.identity.v1.Profile
+	26, // 6: muster.identity.v1.UpdateProfileResponse.position:type_name -> muster.eventlog.v1.Position
+	1,  // 7: muster.identity.v1.CreateUserResponse.profile:type_name -> muster.identity.v1.Profile
+	26, // 8: muster.identity.v1.CreateUserResponse.position:type_name -> muster.eventlog.v1.Position
+	1,  // 9: muster.identity.v1.GetUserResponse.profile:type_name -> muster.identity.v1.Profile
+	25, // 10: muster.identity.v1.UserPlace.registered_at:type_name -> google.protobuf.Timestamp
+	14, // 11: muster.identity.v1.ListUsersRequest.after:type_name -> muster.identity.v1.UserPlace
+	0,  // 12: muster.identity.v1.ListUsersRequest.order:type_name -> muster.identity.v1.UserOrder
+	1,  // 13: muster.identity.v1.ListUsersResponse.profiles:type_name -> muster.identity.v1.Profile
+	14, // 14: muster.identity.v1.ListUsersResponse.next:type_name -> muster.identity.v1.UserPlace
+	1,  // 15: muster.identity.v1.UpdateUserResponse.profile:type_name -> muster.identity.v1.Profile
+	26, // 16: muster.identity.v1.UpdateUserResponse.position:type_name -> muster.eventlog.v1.Position
+	1,  // 17: muster.identity.v1.SetUserRolesResponse.profile:type_name -> muster.identity.v1.Profile
+	26, // 18: muster.identity.v1.SetUserRolesResponse.position:type_name -> muster.eventlog.v1.Position
+	25, // 19: muster.identity.v1.DeleteUserResponse.erased_at:type_name -> google.protobuf.Timestamp
+	26, // 20: muster.identity.v1.DeleteUserResponse.position:type_name -> muster.eventlog.v1.Position
+	26, // 21: muster.identity.v1.AwaitRequest.position:type_name -> muster.eventlog.v1.Position
+	2,  // 22: muster.identity.v1.IdentityService.RegisterUser:input_type -> muster.identity.v1.RegisterUserRequest
+	4,  // 23: muster.identity.v1.IdentityService.ChangePassword:input_type -> muster.identity.v1.ChangePasswordRequest
+	6,  // 24: muster.identity.v1.IdentityService.GetProfile:input_type -> muster.identity.v1.GetProfileRequest
+	8,  // 25: muster.identity.v1.IdentityService.UpdateProfile:input_type -> muster.identity.v1.UpdateProfileRequest
+	10, // 26: muster.identity.v1.IdentityService.CreateUser:input_type -> muster.identity.v1.CreateUserRequest
+	12, // 27: muster.identity.v1.IdentityService.GetUser:input_type -> muster.identity.v1.GetUserRequest
+	15, // 28: muster.identity.v1.IdentityService.ListUsers:input_type -> muster.identity.v1.ListUsersRequest
+	17, // 29: muster.identity.v1.IdentityService.UpdateUser:input_type -> muster.identity.v1.UpdateUserRequest
+	19, // 30: muster.identity.v1.IdentityService.SetUserRoles:input_type -> muster.identity.v1.SetUserRolesRequest
+	21, // 31: muster.identity.v1.IdentityService.DeleteUser:input_type -> muster.identity.v1.DeleteUserRequest
+	23, // 32: muster.identity.v1.IdentityService.Await:input_type -> muster.identity.v1.AwaitRequest
+	3,  // 33: muster.identity.v1.IdentityService.RegisterUser:output_type -> muster.identity.v1.RegisterUserResponse
+	5,  // 34: muster.identity.v1.IdentityService.ChangePassword:output_type -> muster.identity.v1.ChangePasswordResponse
+	7,  // 35: muster.identity.v1.IdentityService.GetProfile:output_type -> muster.identity.v1.GetProfileResponse
+	9,  // 36: muster.identity.v1.IdentityService.UpdateProfile:output_type -> muster.identity.v1.UpdateProfileResponse
+	11, // 37: muster.identity.v1.IdentityService.CreateUser:output_type -> muster.identity.v1.CreateUserResponse
+	13, // 38: muster.identity.v1.IdentityService.GetUser:output_type -> muster.identity.v1.GetUserResponse
+	16, // 39: muster.identity.v1.IdentityService.ListUsers:output_type -> muster.identity.v1.ListUsersResponse
+	18, // 40: muster.identity.v1.IdentityService.UpdateUser:output_type -> muster.identity.v1.UpdateUserResponse
+	20, // 41: muster.identity.v1.IdentityService.SetUserRoles:output_type -> muster.identity.v1.SetUserRolesResponse
+	22, // 42: muster.identity.v1.IdentityService.DeleteUser:output_type -> muster.identity.v1.DeleteUserResponse
+	24, // 43: muster.identity.v1.IdentityService.Await:output_type -> muster.identity.v1.AwaitResponse
+	33, // [33:44] is the sub-list for method output_type
+	22, // [22:33] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_muster_identity_v1_identity_proto_init() }
@@ -714,18 +1938,21 @@ func file_muster_identity_v1_identity_proto_init() {
 		return
 	}
 	file_muster_identity_v1_identity_proto_msgTypes[7].OneofWrappers = []any{}
+	file_muster_identity_v1_identity_proto_msgTypes[14].OneofWrappers = []any{}
+	file_muster_identity_v1_identity_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_identity_v1_identity_proto_rawDesc), len(file_muster_identity_v1_identity_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   9,
+			NumEnums:      1,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_muster_identity_v1_identity_proto_goTypes,
 		DependencyIndexes: file_muster_identity_v1_identity_proto_depIdxs,
+		EnumInfos:         file_muster_identity_v1_identity_proto_enumTypes,
 		MessageInfos:      file_muster_identity_v1_identity_proto_msgTypes,
 	}.Build()
 	File_muster_identity_v1_identity_proto = out.File

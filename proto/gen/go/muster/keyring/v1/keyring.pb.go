@@ -238,6 +238,181 @@ func (x *Key) GetKey() []byte {
 	return nil
 }
 
+// MakeKeysRequest asks for keys.
+type MakeKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many.
+	Count         int32 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MakeKeysRequest) Reset() {
+	*x = MakeKeysRequest{}
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MakeKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MakeKeysRequest) ProtoMessage() {}
+
+func (x *MakeKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MakeKeysRequest.ProtoReflect.Descriptor instead.
+func (*MakeKeysRequest) Descriptor() ([]byte, []int) {
+	return file_muster_keyring_v1_keyring_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *MakeKeysRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// MakeKeysResponse carries them, all alive.
+type MakeKeysResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The keys.
+	Keys          []*Key `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MakeKeysResponse) Reset() {
+	*x = MakeKeysResponse{}
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MakeKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MakeKeysResponse) ProtoMessage() {}
+
+func (x *MakeKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MakeKeysResponse.ProtoReflect.Descriptor instead.
+func (*MakeKeysResponse) Descriptor() ([]byte, []int) {
+	return file_muster_keyring_v1_keyring_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *MakeKeysResponse) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// DestroyKeysRequest names keys.
+type DestroyKeysRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Ids of keys, UUIDs.
+	KeyIds        []string `protobuf:"bytes,1,rep,name=key_ids,json=keyIds,proto3" json:"key_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DestroyKeysRequest) Reset() {
+	*x = DestroyKeysRequest{}
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DestroyKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DestroyKeysRequest) ProtoMessage() {}
+
+func (x *DestroyKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DestroyKeysRequest.ProtoReflect.Descriptor instead.
+func (*DestroyKeysRequest) Descriptor() ([]byte, []int) {
+	return file_muster_keyring_v1_keyring_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *DestroyKeysRequest) GetKeyIds() []string {
+	if x != nil {
+		return x.KeyIds
+	}
+	return nil
+}
+
+// DestroyKeysResponse is empty.
+type DestroyKeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DestroyKeysResponse) Reset() {
+	*x = DestroyKeysResponse{}
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DestroyKeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DestroyKeysResponse) ProtoMessage() {}
+
+func (x *DestroyKeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_keyring_v1_keyring_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DestroyKeysResponse.ProtoReflect.Descriptor instead.
+func (*DestroyKeysResponse) Descriptor() ([]byte, []int) {
+	return file_muster_keyring_v1_keyring_proto_rawDescGZIP(), []int{6}
+}
+
 var File_muster_keyring_v1_keyring_proto protoreflect.FileDescriptor
 
 const file_muster_keyring_v1_keyring_proto_rawDesc = "" +
@@ -250,14 +425,24 @@ const file_muster_keyring_v1_keyring_proto_rawDesc = "" +
 	"\x03Key\x12\x15\n" +
 	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.muster.keyring.v1.KeyStateR\x05state\x12\x16\n" +
-	"\x03key\x18\x03 \x01(\fB\x04\x90\xb5\x18\x01R\x03key*j\n" +
+	"\x03key\x18\x03 \x01(\fB\x04\x90\xb5\x18\x01R\x03key\"3\n" +
+	"\x0fMakeKeysRequest\x12 \n" +
+	"\x05count\x18\x01 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\x05count\">\n" +
+	"\x10MakeKeysResponse\x12*\n" +
+	"\x04keys\x18\x01 \x03(\v2\x16.muster.keyring.v1.KeyR\x04keys\"A\n" +
+	"\x12DestroyKeysRequest\x12+\n" +
+	"\akey_ids\x18\x01 \x03(\tB\x12\xbaH\x0f\x92\x01\f\b\x01\x10\x88'\"\x05r\x03\xb0\x01\x01R\x06keyIds\"\x15\n" +
+	"\x13DestroyKeysResponse*j\n" +
 	"\bKeyState\x12\x19\n" +
 	"\x15KEY_STATE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fKEY_STATE_ALIVE\x10\x01\x12\x17\n" +
 	"\x13KEY_STATE_DESTROYED\x10\x02\x12\x15\n" +
-	"\x11KEY_STATE_UNKNOWN\x10\x032u\n" +
-	"\x0eKeyringService\x12c\n" +
-	"\aGetKeys\x12!.muster.keyring.v1.GetKeysRequest\x1a\".muster.keyring.v1.GetKeysResponse\"\x11\x8a\xb5\x18\r\"\vcredentialsB\xd1\x01\n" +
+	"\x11KEY_STATE_UNKNOWN\x10\x032\xc9\x02\n" +
+	"\x0eKeyringService\x12j\n" +
+	"\aGetKeys\x12!.muster.keyring.v1.GetKeysRequest\x1a\".muster.keyring.v1.GetKeysResponse\"\x18\x8a\xb5\x18\x14\"\vcredentials\"\x05media\x12`\n" +
+	"\bMakeKeys\x12\".muster.keyring.v1.MakeKeysRequest\x1a#.muster.keyring.v1.MakeKeysResponse\"\v\x8a\xb5\x18\a\"\x05media\x12i\n" +
+	"\vDestroyKeys\x12%.muster.keyring.v1.DestroyKeysRequest\x1a&.muster.keyring.v1.DestroyKeysResponse\"\v\x8a\xb5\x18\a\"\x05mediaB\xd1\x01\n" +
 	"\x15com.muster.keyring.v1B\fKeyringProtoP\x01ZDgithub.com/muster-id/muster/proto/gen/go/muster/keyring/v1;keyringv1\xa2\x02\x03MKX\xaa\x02\x11Muster.Keyring.V1\xca\x02\x11Muster\\Keyring\\V1\xe2\x02\x1dMuster\\Keyring\\V1\\GPBMetadata\xea\x02\x13Muster::Keyring::V1b\x06proto3"
 
 var (
@@ -273,23 +458,32 @@ func file_muster_keyring_v1_keyring_proto_rawDescGZIP() []byte {
 }
 
 var file_muster_keyring_v1_keyring_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_muster_keyring_v1_keyring_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_muster_keyring_v1_keyring_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_muster_keyring_v1_keyring_proto_goTypes = []any{
-	(KeyState)(0),           // 0: muster.keyring.v1.KeyState
-	(*GetKeysRequest)(nil),  // 1: muster.keyring.v1.GetKeysRequest
-	(*GetKeysResponse)(nil), // 2: muster.keyring.v1.GetKeysResponse
-	(*Key)(nil),             // 3: muster.keyring.v1.Key
+	(KeyState)(0),               // 0: muster.keyring.v1.KeyState
+	(*GetKeysRequest)(nil),      // 1: muster.keyring.v1.GetKeysRequest
+	(*GetKeysResponse)(nil),     // 2: muster.keyring.v1.GetKeysResponse
+	(*Key)(nil),                 // 3: muster.keyring.v1.Key
+	(*MakeKeysRequest)(nil),     // 4: muster.keyring.v1.MakeKeysRequest
+	(*MakeKeysResponse)(nil),    // 5: muster.keyring.v1.MakeKeysResponse
+	(*DestroyKeysRequest)(nil),  // 6: muster.keyring.v1.DestroyKeysRequest
+	(*DestroyKeysResponse)(nil), // 7: muster.keyring.v1.DestroyKeysResponse
 }
 var file_muster_keyring_v1_keyring_proto_depIdxs = []int32{
 	3, // 0: muster.keyring.v1.GetKeysResponse.keys:type_name -> muster.keyring.v1.Key
 	0, // 1: muster.keyring.v1.Key.state:type_name -> muster.keyring.v1.KeyState
-	1, // 2: muster.keyring.v1.KeyringService.GetKeys:input_type -> muster.keyring.v1.GetKeysRequest
-	2, // 3: muster.keyring.v1.KeyringService.GetKeys:output_type -> muster.keyring.v1.GetKeysResponse
-	3, // [3:4] is the sub-list for method output_type
-	2, // [2:3] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 2: muster.keyring.v1.MakeKeysResponse.keys:type_name -> muster.keyring.v1.Key
+	1, // 3: muster.keyring.v1.KeyringService.GetKeys:input_type -> muster.keyring.v1.GetKeysRequest
+	4, // 4: muster.keyring.v1.KeyringService.MakeKeys:input_type -> muster.keyring.v1.MakeKeysRequest
+	6, // 5: muster.keyring.v1.KeyringService.DestroyKeys:input_type -> muster.keyring.v1.DestroyKeysRequest
+	2, // 6: muster.keyring.v1.KeyringService.GetKeys:output_type -> muster.keyring.v1.GetKeysResponse
+	5, // 7: muster.keyring.v1.KeyringService.MakeKeys:output_type -> muster.keyring.v1.MakeKeysResponse
+	7, // 8: muster.keyring.v1.KeyringService.DestroyKeys:output_type -> muster.keyring.v1.DestroyKeysResponse
+	6, // [6:9] is the sub-list for method output_type
+	3, // [3:6] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_muster_keyring_v1_keyring_proto_init() }
@@ -303,7 +497,7 @@ func file_muster_keyring_v1_keyring_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_keyring_v1_keyring_proto_rawDesc), len(file_muster_keyring_v1_keyring_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -163,6 +163,71 @@ func (x *Access) GetPasswordChangePending() bool {
 	return false
 }
 
+// Documentation is an example of a method and the errors it can give.
+type Documentation struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An example request, proto3 JSON.
+	Request string `protobuf:"bytes,1,opt,name=request,proto3" json:"request,omitempty"`
+	// The answer to it, proto3 JSON.
+	Response string `protobuf:"bytes,2,opt,name=response,proto3" json:"response,omitempty"`
+	// Reasons of errors that this method in particular can give, each the name of
+	// a muster.v1.Reason without its prefix, for example `USERNAME_TAKEN`.
+	Errors        []string `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Documentation) Reset() {
+	*x = Documentation{}
+	mi := &file_muster_options_v1_options_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Documentation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Documentation) ProtoMessage() {}
+
+func (x *Documentation) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_options_v1_options_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Documentation.ProtoReflect.Descriptor instead.
+func (*Documentation) Descriptor() ([]byte, []int) {
+	return file_muster_options_v1_options_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Documentation) GetRequest() string {
+	if x != nil {
+		return x.Request
+	}
+	return ""
+}
+
+func (x *Documentation) GetResponse() string {
+	if x != nil {
+		return x.Response
+	}
+	return ""
+}
+
+func (x *Documentation) GetErrors() []string {
+	if x != nil {
+		return x.Errors
+	}
+	return nil
+}
+
 // Reason documents one error reason.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -178,7 +243,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_muster_options_v1_options_proto_msgTypes[1]
+	mi := &file_muster_options_v1_options_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -190,7 +255,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_options_v1_options_proto_msgTypes[1]
+	mi := &file_muster_options_v1_options_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -203,7 +268,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_muster_options_v1_options_proto_rawDescGZIP(), []int{1}
+	return file_muster_options_v1_options_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Reason) GetCode() string {
@@ -234,6 +299,14 @@ var file_muster_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Field:         50001,
 		Name:          "muster.options.v1.access",
 		Tag:           "bytes,50001,opt,name=access",
+		Filename:      "muster/options/v1/options.proto",
+	},
+	{
+		ExtendedType:  (*descriptorpb.MethodOptions)(nil),
+		ExtensionType: (*Documentation)(nil),
+		Field:         50005,
+		Name:          "muster.options.v1.documentation",
+		Tag:           "bytes,50005,opt,name=documentation",
 		Filename:      "muster/options/v1/options.proto",
 	},
 	{
@@ -268,6 +341,10 @@ var (
 	//
 	// optional muster.options.v1.Access access = 50001;
 	E_Access = &file_muster_options_v1_options_proto_extTypes[0]
+	// What the documentation shows of a public method beside its comment.
+	//
+	// optional muster.options.v1.Documentation documentation = 50005;
+	E_Documentation = &file_muster_options_v1_options_proto_extTypes[1]
 )
 
 // Extension fields to descriptorpb.FieldOptions.
@@ -275,7 +352,7 @@ var (
 	// The field is personal or secret: sealed in events, redacted in logs and errors.
 	//
 	// optional bool sensitive = 50002;
-	E_Sensitive = &file_muster_options_v1_options_proto_extTypes[1]
+	E_Sensitive = &file_muster_options_v1_options_proto_extTypes[2]
 )
 
 // Extension fields to descriptorpb.MessageOptions.
@@ -283,7 +360,7 @@ var (
 	// Which key seals the sensitive fields of an event message.
 	//
 	// optional muster.options.v1.SealingKey sealing_key = 50003;
-	E_SealingKey = &file_muster_options_v1_options_proto_extTypes[2]
+	E_SealingKey = &file_muster_options_v1_options_proto_extTypes[3]
 )
 
 // Extension fields to descriptorpb.EnumValueOptions.
@@ -291,7 +368,7 @@ var (
 	// What an error reason means and what the caller can do next.
 	//
 	// optional muster.options.v1.Reason reason = 50004;
-	E_Reason = &file_muster_options_v1_options_proto_extTypes[3]
+	E_Reason = &file_muster_options_v1_options_proto_extTypes[4]
 )
 
 var File_muster_options_v1_options_proto protoreflect.FileDescriptor
@@ -306,7 +383,11 @@ const file_muster_options_v1_options_proto_rawDesc = "" +
 	"permission\x18\x03 \x01(\tR\n" +
 	"permission\x12\x1a\n" +
 	"\bservices\x18\x04 \x03(\tR\bservices\x126\n" +
-	"\x17password_change_pending\x18\x05 \x01(\bR\x15passwordChangePending\"J\n" +
+	"\x17password_change_pending\x18\x05 \x01(\bR\x15passwordChangePending\"]\n" +
+	"\rDocumentation\x12\x18\n" +
+	"\arequest\x18\x01 \x01(\tR\arequest\x12\x1a\n" +
+	"\bresponse\x18\x02 \x01(\tR\bresponse\x12\x16\n" +
+	"\x06errors\x18\x03 \x03(\tR\x06errors\"J\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
@@ -316,7 +397,8 @@ const file_muster_options_v1_options_proto_rawDesc = "" +
 	"\x17SEALING_KEY_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13SEALING_KEY_SUBJECT\x10\x01\x12\x15\n" +
 	"\x11SEALING_KEY_EVENT\x10\x02:S\n" +
-	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18ц\x03 \x01(\v2\x19.muster.options.v1.AccessR\x06access:=\n" +
+	"\x06access\x12\x1e.google.protobuf.MethodOptions\x18ц\x03 \x01(\v2\x19.muster.options.v1.AccessR\x06access:h\n" +
+	"\rdocumentation\x12\x1e.google.protobuf.MethodOptions\x18Ն\x03 \x01(\v2 .muster.options.v1.DocumentationR\rdocumentation:=\n" +
 	"\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18҆\x03 \x01(\bR\tsensitive:a\n" +
 	"\vsealing_key\x12\x1f.google.protobuf.MessageOptions\x18ӆ\x03 \x01(\x0e2\x1d.muster.options.v1.SealingKeyR\n" +
 	"sealingKey:V\n" +
@@ -336,28 +418,31 @@ func file_muster_options_v1_options_proto_rawDescGZIP() []byte {
 }
 
 var file_muster_options_v1_options_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_muster_options_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_muster_options_v1_options_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_muster_options_v1_options_proto_goTypes = []any{
 	(SealingKey)(0),                       // 0: muster.options.v1.SealingKey
 	(*Access)(nil),                        // 1: muster.options.v1.Access
-	(*Reason)(nil),                        // 2: muster.options.v1.Reason
-	(*descriptorpb.MethodOptions)(nil),    // 3: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),     // 4: google.protobuf.FieldOptions
-	(*descriptorpb.MessageOptions)(nil),   // 5: google.protobuf.MessageOptions
-	(*descriptorpb.EnumValueOptions)(nil), // 6: google.protobuf.EnumValueOptions
+	(*Documentation)(nil),                 // 2: muster.options.v1.Documentation
+	(*Reason)(nil),                        // 3: muster.options.v1.Reason
+	(*descriptorpb.MethodOptions)(nil),    // 4: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),     // 5: google.protobuf.FieldOptions
+	(*descriptorpb.MessageOptions)(nil),   // 6: google.protobuf.MessageOptions
+	(*descriptorpb.EnumValueOptions)(nil), // 7: google.protobuf.EnumValueOptions
 }
 var file_muster_options_v1_options_proto_depIdxs = []int32{
-	3, // 0: muster.options.v1.access:extendee -> google.protobuf.MethodOptions
-	4, // 1: muster.options.v1.sensitive:extendee -> google.protobuf.FieldOptions
-	5, // 2: muster.options.v1.sealing_key:extendee -> google.protobuf.MessageOptions
-	6, // 3: muster.options.v1.reason:extendee -> google.protobuf.EnumValueOptions
-	1, // 4: muster.options.v1.access:type_name -> muster.options.v1.Access
-	0, // 5: muster.options.v1.sealing_key:type_name -> muster.options.v1.SealingKey
-	2, // 6: muster.options.v1.reason:type_name -> muster.options.v1.Reason
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	4, // [4:7] is the sub-list for extension type_name
-	0, // [0:4] is the sub-list for extension extendee
+	4, // 0: muster.options.v1.access:extendee -> google.protobuf.MethodOptions
+	4, // 1: muster.options.v1.documentation:extendee -> google.protobuf.MethodOptions
+	5, // 2: muster.options.v1.sensitive:extendee -> google.protobuf.FieldOptions
+	6, // 3: muster.options.v1.sealing_key:extendee -> google.protobuf.MessageOptions
+	7, // 4: muster.options.v1.reason:extendee -> google.protobuf.EnumValueOptions
+	1, // 5: muster.options.v1.access:type_name -> muster.options.v1.Access
+	2, // 6: muster.options.v1.documentation:type_name -> muster.options.v1.Documentation
+	0, // 7: muster.options.v1.sealing_key:type_name -> muster.options.v1.SealingKey
+	3, // 8: muster.options.v1.reason:type_name -> muster.options.v1.Reason
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	5, // [5:9] is the sub-list for extension type_name
+	0, // [0:5] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
 }
 
@@ -372,8 +457,8 @@ func file_muster_options_v1_options_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_options_v1_options_proto_rawDesc), len(file_muster_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
-			NumExtensions: 4,
+			NumMessages:   3,
+			NumExtensions: 5,
 			NumServices:   0,
 		},
 		GoTypes:           file_muster_options_v1_options_proto_goTypes,

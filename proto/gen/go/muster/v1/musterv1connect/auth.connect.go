@@ -54,29 +54,19 @@ type AuthServiceClient interface {
 	//
 	// Send the header `Idempotency-Key` (a UUID) to repeat the call safely after
 	// a lost answer: the same key and request are answered with the same account.
-	//
-	// Errors: INVALID_ARGUMENT, USERNAME_TAKEN, EMAIL_TAKEN, IDEMPOTENCY_KEY_REUSED, OVERLOADED.
 	Register(context.Context, *connect.Request[v1.RegisterRequest]) (*connect.Response[v1.RegisterResponse], error)
 	// Login exchanges a login name and a password for an access token of 15
 	// minutes and a refresh token.
-	//
-	// Errors: WRONG_CREDENTIALS, ACCOUNT_INACTIVE, OVERLOADED, NOT_CAUGHT_UP.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
 	// RefreshToken exchanges a refresh token for a new pair. Each refresh token
 	// is good for one exchange; a second try soon after it is answered with the
 	// same token or a newer one, so that two tabs or a lost answer sign nobody out.
-	//
-	// Errors: SESSION_REVOKED, REFRESH_TOKEN_REUSED, TOKEN_EXPIRED, TOKEN_INVALID, ACCOUNT_INACTIVE, ORIGIN_NOT_ALLOWED.
 	RefreshToken(context.Context, *connect.Request[v1.RefreshTokenRequest]) (*connect.Response[v1.RefreshTokenResponse], error)
 	// Logout ends the session of the refresh token: it cannot be refreshed any
 	// more. It succeeds for a session that has ended before.
-	//
-	// Errors: TOKEN_INVALID, ORIGIN_NOT_ALLOWED.
 	Logout(context.Context, *connect.Request[v1.LogoutRequest]) (*connect.Response[v1.LogoutResponse], error)
 	// ChangePassword sets a new password and ends all sessions of the account,
 	// this one included: sign in again with the new password.
-	//
-	// Errors: WRONG_PASSWORD, PASSWORD_UNCHANGED, INVALID_ARGUMENT, IDEMPOTENCY_KEY_REUSED, OVERLOADED.
 	ChangePassword(context.Context, *connect.Request[v1.ChangePasswordRequest]) (*connect.Response[v1.ChangePasswordResponse], error)
 }
 
@@ -165,29 +155,19 @@ type AuthServiceHandler interface {
 	//
 	// Send the header `Idempotency-Key` (a UUID) to repeat the call safely after
 	// a lost answer: the same key and request are answered with the same account.
-	//
-	// Errors: INVALID_ARGUMENT, USERNAME_TAKEN, EMAIL_TAKEN, IDEMPOTENCY_KEY_REUSED, OVERLOADED.
 	Register(context.Context, *connect.Request[v1.RegisterRequest]) (*connect.Response[v1.RegisterResponse], error)
 	// Login exchanges a login name and a password for an access token of 15
 	// minutes and a refresh token.
-	//
-	// Errors: WRONG_CREDENTIALS, ACCOUNT_INACTIVE, OVERLOADED, NOT_CAUGHT_UP.
 	Login(context.Context, *connect.Request[v1.LoginRequest]) (*connect.Response[v1.LoginResponse], error)
 	// RefreshToken exchanges a refresh token for a new pair. Each refresh token
 	// is good for one exchange; a second try soon after it is answered with the
 	// same token or a newer one, so that two tabs or a lost answer sign nobody out.
-	//
-	// Errors: SESSION_REVOKED, REFRESH_TOKEN_REUSED, TOKEN_EXPIRED, TOKEN_INVALID, ACCOUNT_INACTIVE, ORIGIN_NOT_ALLOWED.
 	RefreshToken(context.Context, *connect.Request[v1.RefreshTokenRequest]) (*connect.Response[v1.RefreshTokenResponse], error)
 	// Logout ends the session of the refresh token: it cannot be refreshed any
 	// more. It succeeds for a session that has ended before.
-	//
-	// Errors: TOKEN_INVALID, ORIGIN_NOT_ALLOWED.
 	Logout(context.Context, *connect.Request[v1.LogoutRequest]) (*connect.Response[v1.LogoutResponse], error)
 	// ChangePassword sets a new password and ends all sessions of the account,
 	// this one included: sign in again with the new password.
-	//
-	// Errors: WRONG_PASSWORD, PASSWORD_UNCHANGED, INVALID_ARGUMENT, IDEMPOTENCY_KEY_REUSED, OVERLOADED.
 	ChangePassword(context.Context, *connect.Request[v1.ChangePasswordRequest]) (*connect.Response[v1.ChangePasswordResponse], error)
 }
 

@@ -35,12 +35,18 @@ const (
 const (
 	// HealthServicePingProcedure is the fully-qualified name of the HealthService's Ping RPC.
 	HealthServicePingProcedure = "/muster.v1.HealthService/Ping"
+	// HealthServiceCheckServicesProcedure is the fully-qualified name of the HealthService's
+	// CheckServices RPC.
+	HealthServiceCheckServicesProcedure = "/muster.v1.HealthService/CheckServices"
 )
 
 // HealthServiceClient is a client for the muster.v1.HealthService service.
 type HealthServiceClient interface {
 	// Ping answers at once and touches nothing.
 	Ping(context.Context, *connect.Request[v1.PingRequest]) (*connect.Response[v1.PingResponse], error)
+	// CheckServices tells how each service is, and each part that it depends on:
+	// its databases, the broker, the storage, the other services.
+	CheckServices(context.Context, *connect.Request[v1.CheckServicesRequest]) (*connect.Response[v1.CheckServicesResponse], error)
 }
 
 // NewHealthServiceClient constructs a client for the muster.v1.HealthService service. By default,
@@ -60,12 +66,19 @@ func NewHealthServiceClient(httpClient connect.HTTPClient, baseURL string, opts 
 			connect.WithSchema(healthServiceMethods.ByName("Ping")),
 			connect.WithClientOptions(opts...),
 		),
+		checkServices: connect.NewClient[v1.CheckServicesRequest, v1.CheckServicesResponse](
+			httpClient,
+			baseURL+HealthServiceCheckServicesProcedure,
+			connect.WithSchema(healthServiceMethods.ByName("CheckServices")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // healthServiceClient implements HealthServiceClient.
 type healthServiceClient struct {
-	ping *connect.Client[v1.PingRequest, v1.PingResponse]
+	ping          *connect.Client[v1.PingRequest, v1.PingResponse]
+	checkServices *connect.Client[v1.CheckServicesRequest, v1.CheckServicesResponse]
 }
 
 // Ping calls muster.v1.HealthService.Ping.
@@ -73,10 +86,18 @@ func (c *healthServiceClient) Ping(ctx context.Context, req *connect.Request[v1.
 	return c.ping.CallUnary(ctx, req)
 }
 
+// CheckServices calls muster.v1.HealthService.CheckServices.
+func (c *healthServiceClient) CheckServices(ctx context.Context, req *connect.Request[v1.CheckServicesRequest]) (*connect.Response[v1.CheckServicesResponse], error) {
+	return c.checkServices.CallUnary(ctx, req)
+}
+
 // HealthServiceHandler is an implementation of the muster.v1.HealthService service.
 type HealthServiceHandler interface {
 	// Ping answers at once and touches nothing.
 	Ping(context.Context, *connect.Request[v1.PingRequest]) (*connect.Response[v1.PingResponse], error)
+	// CheckServices tells how each service is, and each part that it depends on:
+	// its databases, the broker, the storage, the other services.
+	CheckServices(context.Context, *connect.Request[v1.CheckServicesRequest]) (*connect.Response[v1.CheckServicesResponse], error)
 }
 
 // NewHealthServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -92,10 +113,18 @@ func NewHealthServiceHandler(svc HealthServiceHandler, opts ...connect.HandlerOp
 		connect.WithSchema(healthServiceMethods.ByName("Ping")),
 		connect.WithHandlerOptions(opts...),
 	)
+	healthServiceCheckServicesHandler := connect.NewUnaryHandler(
+		HealthServiceCheckServicesProcedure,
+		svc.CheckServices,
+		connect.WithSchema(healthServiceMethods.ByName("CheckServices")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/muster.v1.HealthService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case HealthServicePingProcedure:
 			healthServicePingHandler.ServeHTTP(w, r)
+		case HealthServiceCheckServicesProcedure:
+			healthServiceCheckServicesHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -107,4 +136,8 @@ type UnimplementedHealthServiceHandler struct{}
 
 func (UnimplementedHealthServiceHandler) Ping(context.Context, *connect.Request[v1.PingRequest]) (*connect.Response[v1.PingResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.v1.HealthService.Ping is not implemented"))
+}
+
+func (UnimplementedHealthServiceHandler) CheckServices(context.Context, *connect.Request[v1.CheckServicesRequest]) (*connect.Response[v1.CheckServicesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.v1.HealthService.CheckServices is not implemented"))
 }

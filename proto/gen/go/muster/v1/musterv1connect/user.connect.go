@@ -42,12 +42,8 @@ const (
 // UserServiceClient is a client for the muster.v1.UserService service.
 type UserServiceClient interface {
 	// GetMe tells who is signed in. It always shows the newest state.
-	//
-	// Errors: UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_INVALID.
 	GetMe(context.Context, *connect.Request[v1.GetMeRequest]) (*connect.Response[v1.GetMeResponse], error)
 	// UpdateMe changes the names; a field that is left out stays as it is.
-	//
-	// Errors: INVALID_ARGUMENT, CONFLICT, IDEMPOTENCY_KEY_REUSED.
 	UpdateMe(context.Context, *connect.Request[v1.UpdateMeRequest]) (*connect.Response[v1.UpdateMeResponse], error)
 }
 
@@ -96,12 +92,8 @@ func (c *userServiceClient) UpdateMe(ctx context.Context, req *connect.Request[v
 // UserServiceHandler is an implementation of the muster.v1.UserService service.
 type UserServiceHandler interface {
 	// GetMe tells who is signed in. It always shows the newest state.
-	//
-	// Errors: UNAUTHENTICATED, TOKEN_EXPIRED, TOKEN_INVALID.
 	GetMe(context.Context, *connect.Request[v1.GetMeRequest]) (*connect.Response[v1.GetMeResponse], error)
 	// UpdateMe changes the names; a field that is left out stays as it is.
-	//
-	// Errors: INVALID_ARGUMENT, CONFLICT, IDEMPOTENCY_KEY_REUSED.
 	UpdateMe(context.Context, *connect.Request[v1.UpdateMeRequest]) (*connect.Response[v1.UpdateMeResponse], error)
 }
 

@@ -336,6 +336,227 @@ func (x *UserReactivated) GetUserId() string {
 	return ""
 }
 
+// UsernameChanged carries the username from now on; the former one is free.
+type UsernameChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The username in its canonical form.
+	Username      string `protobuf:"bytes,2,opt,name=username,proto3" json:"username,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UsernameChanged) Reset() {
+	*x = UsernameChanged{}
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UsernameChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UsernameChanged) ProtoMessage() {}
+
+func (x *UsernameChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UsernameChanged.ProtoReflect.Descriptor instead.
+func (*UsernameChanged) Descriptor() ([]byte, []int) {
+	return file_muster_identity_events_v1_user_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *UsernameChanged) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UsernameChanged) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+// EmailChanged carries the email address from now on; the former one is free.
+type EmailChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The email address in its canonical form.
+	Email         string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EmailChanged) Reset() {
+	*x = EmailChanged{}
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EmailChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EmailChanged) ProtoMessage() {}
+
+func (x *EmailChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EmailChanged.ProtoReflect.Descriptor instead.
+func (*EmailChanged) Descriptor() ([]byte, []int) {
+	return file_muster_identity_events_v1_user_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *EmailChanged) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *EmailChanged) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+// RolesChanged carries all roles that the account has from now on.
+type RolesChanged struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The roles, sorted.
+	Roles         []string `protobuf:"bytes,2,rep,name=roles,proto3" json:"roles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolesChanged) Reset() {
+	*x = RolesChanged{}
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolesChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolesChanged) ProtoMessage() {}
+
+func (x *RolesChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolesChanged.ProtoReflect.Descriptor instead.
+func (*RolesChanged) Descriptor() ([]byte, []int) {
+	return file_muster_identity_events_v1_user_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RolesChanged) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *RolesChanged) GetRoles() []string {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// UserErased ends a stream: the person is gone, the names are free, and the keys
+// are to be destroyed.
+type UserErased struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The account's id.
+	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The keys under which the events of the stream are sealed.
+	KeyIds        []string `protobuf:"bytes,2,rep,name=key_ids,json=keyIds,proto3" json:"key_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserErased) Reset() {
+	*x = UserErased{}
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserErased) ProtoMessage() {}
+
+func (x *UserErased) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_identity_events_v1_user_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserErased.ProtoReflect.Descriptor instead.
+func (*UserErased) Descriptor() ([]byte, []int) {
+	return file_muster_identity_events_v1_user_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *UserErased) GetUserId() string {
+	if x != nil {
+		return x.UserId
+	}
+	return ""
+}
+
+func (x *UserErased) GetKeyIds() []string {
+	if x != nil {
+		return x.KeyIds
+	}
+	return nil
+}
+
 var File_muster_identity_events_v1_user_proto protoreflect.FileDescriptor
 
 const file_muster_identity_events_v1_user_proto_rawDesc = "" +
@@ -362,7 +583,20 @@ const file_muster_identity_events_v1_user_proto_rawDesc = "" +
 	"\x0fUserDeactivated\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\"*\n" +
 	"\x0fUserReactivated\x12\x17\n" +
-	"\auser_id\x18\x01 \x01(\tR\x06userIdB\xfe\x01\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\"R\n" +
+	"\x0fUsernameChanged\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12 \n" +
+	"\busername\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\busername:\x04\x98\xb5\x18\x01\"I\n" +
+	"\fEmailChanged\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x1a\n" +
+	"\x05email\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\x05email:\x04\x98\xb5\x18\x01\"=\n" +
+	"\fRolesChanged\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x14\n" +
+	"\x05roles\x18\x02 \x03(\tR\x05roles\">\n" +
+	"\n" +
+	"UserErased\x12\x17\n" +
+	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x17\n" +
+	"\akey_ids\x18\x02 \x03(\tR\x06keyIdsB\xfe\x01\n" +
 	"\x1dcom.muster.identity.events.v1B\tUserProtoP\x01ZKgithub.com/muster-id/muster/proto/gen/go/muster/identity/events/v1;eventsv1\xa2\x02\x03MIE\xaa\x02\x19Muster.Identity.Events.V1\xca\x02\x19Muster\\Identity\\Events\\V1\xe2\x02%Muster\\Identity\\Events\\V1\\GPBMetadata\xea\x02\x1cMuster::Identity::Events::V1b\x06proto3"
 
 var (
@@ -377,13 +611,17 @@ func file_muster_identity_events_v1_user_proto_rawDescGZIP() []byte {
 	return file_muster_identity_events_v1_user_proto_rawDescData
 }
 
-var file_muster_identity_events_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_muster_identity_events_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_muster_identity_events_v1_user_proto_goTypes = []any{
 	(*UserRegistered)(nil),  // 0: muster.identity.events.v1.UserRegistered
 	(*PasswordSet)(nil),     // 1: muster.identity.events.v1.PasswordSet
 	(*ProfileUpdated)(nil),  // 2: muster.identity.events.v1.ProfileUpdated
 	(*UserDeactivated)(nil), // 3: muster.identity.events.v1.UserDeactivated
 	(*UserReactivated)(nil), // 4: muster.identity.events.v1.UserReactivated
+	(*UsernameChanged)(nil), // 5: muster.identity.events.v1.UsernameChanged
+	(*EmailChanged)(nil),    // 6: muster.identity.events.v1.EmailChanged
+	(*RolesChanged)(nil),    // 7: muster.identity.events.v1.RolesChanged
+	(*UserErased)(nil),      // 8: muster.identity.events.v1.UserErased
 }
 var file_muster_identity_events_v1_user_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -404,7 +642,7 @@ func file_muster_identity_events_v1_user_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_identity_events_v1_user_proto_rawDesc), len(file_muster_identity_events_v1_user_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

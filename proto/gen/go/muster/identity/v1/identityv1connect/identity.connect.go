@@ -46,6 +46,25 @@ const (
 	// IdentityServiceUpdateProfileProcedure is the fully-qualified name of the IdentityService's
 	// UpdateProfile RPC.
 	IdentityServiceUpdateProfileProcedure = "/muster.identity.v1.IdentityService/UpdateProfile"
+	// IdentityServiceCreateUserProcedure is the fully-qualified name of the IdentityService's
+	// CreateUser RPC.
+	IdentityServiceCreateUserProcedure = "/muster.identity.v1.IdentityService/CreateUser"
+	// IdentityServiceGetUserProcedure is the fully-qualified name of the IdentityService's GetUser RPC.
+	IdentityServiceGetUserProcedure = "/muster.identity.v1.IdentityService/GetUser"
+	// IdentityServiceListUsersProcedure is the fully-qualified name of the IdentityService's ListUsers
+	// RPC.
+	IdentityServiceListUsersProcedure = "/muster.identity.v1.IdentityService/ListUsers"
+	// IdentityServiceUpdateUserProcedure is the fully-qualified name of the IdentityService's
+	// UpdateUser RPC.
+	IdentityServiceUpdateUserProcedure = "/muster.identity.v1.IdentityService/UpdateUser"
+	// IdentityServiceSetUserRolesProcedure is the fully-qualified name of the IdentityService's
+	// SetUserRoles RPC.
+	IdentityServiceSetUserRolesProcedure = "/muster.identity.v1.IdentityService/SetUserRoles"
+	// IdentityServiceDeleteUserProcedure is the fully-qualified name of the IdentityService's
+	// DeleteUser RPC.
+	IdentityServiceDeleteUserProcedure = "/muster.identity.v1.IdentityService/DeleteUser"
+	// IdentityServiceAwaitProcedure is the fully-qualified name of the IdentityService's Await RPC.
+	IdentityServiceAwaitProcedure = "/muster.identity.v1.IdentityService/Await"
 )
 
 // IdentityServiceClient is a client for the muster.identity.v1.IdentityService service.
@@ -58,6 +77,21 @@ type IdentityServiceClient interface {
 	GetProfile(context.Context, *connect.Request[v1.GetProfileRequest]) (*connect.Response[v1.GetProfileResponse], error)
 	// UpdateProfile changes the caller's names.
 	UpdateProfile(context.Context, *connect.Request[v1.UpdateProfileRequest]) (*connect.Response[v1.UpdateProfileResponse], error)
+	// CreateUser opens an account for somebody else.
+	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
+	// GetUser tells one account, from the log itself.
+	GetUser(context.Context, *connect.Request[v1.GetUserRequest]) (*connect.Response[v1.GetUserResponse], error)
+	// ListUsers tells a page of accounts, from the users projection.
+	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
+	// UpdateUser changes an account.
+	UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error)
+	// SetUserRoles replaces the roles of an account.
+	SetUserRoles(context.Context, *connect.Request[v1.SetUserRolesRequest]) (*connect.Response[v1.SetUserRolesResponse], error)
+	// DeleteUser erases a person.
+	DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error)
+	// Await waits until the projection that follows the position's log has applied
+	// it: `users` for identity's own log, `avatars` for media's.
+	Await(context.Context, *connect.Request[v1.AwaitRequest]) (*connect.Response[v1.AwaitResponse], error)
 }
 
 // NewIdentityServiceClient constructs a client for the muster.identity.v1.IdentityService service.
@@ -95,6 +129,48 @@ func NewIdentityServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(identityServiceMethods.ByName("UpdateProfile")),
 			connect.WithClientOptions(opts...),
 		),
+		createUser: connect.NewClient[v1.CreateUserRequest, v1.CreateUserResponse](
+			httpClient,
+			baseURL+IdentityServiceCreateUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("CreateUser")),
+			connect.WithClientOptions(opts...),
+		),
+		getUser: connect.NewClient[v1.GetUserRequest, v1.GetUserResponse](
+			httpClient,
+			baseURL+IdentityServiceGetUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("GetUser")),
+			connect.WithClientOptions(opts...),
+		),
+		listUsers: connect.NewClient[v1.ListUsersRequest, v1.ListUsersResponse](
+			httpClient,
+			baseURL+IdentityServiceListUsersProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("ListUsers")),
+			connect.WithClientOptions(opts...),
+		),
+		updateUser: connect.NewClient[v1.UpdateUserRequest, v1.UpdateUserResponse](
+			httpClient,
+			baseURL+IdentityServiceUpdateUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("UpdateUser")),
+			connect.WithClientOptions(opts...),
+		),
+		setUserRoles: connect.NewClient[v1.SetUserRolesRequest, v1.SetUserRolesResponse](
+			httpClient,
+			baseURL+IdentityServiceSetUserRolesProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("SetUserRoles")),
+			connect.WithClientOptions(opts...),
+		),
+		deleteUser: connect.NewClient[v1.DeleteUserRequest, v1.DeleteUserResponse](
+			httpClient,
+			baseURL+IdentityServiceDeleteUserProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("DeleteUser")),
+			connect.WithClientOptions(opts...),
+		),
+		await: connect.NewClient[v1.AwaitRequest, v1.AwaitResponse](
+			httpClient,
+			baseURL+IdentityServiceAwaitProcedure,
+			connect.WithSchema(identityServiceMethods.ByName("Await")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -104,6 +180,13 @@ type identityServiceClient struct {
 	changePassword *connect.Client[v1.ChangePasswordRequest, v1.ChangePasswordResponse]
 	getProfile     *connect.Client[v1.GetProfileRequest, v1.GetProfileResponse]
 	updateProfile  *connect.Client[v1.UpdateProfileRequest, v1.UpdateProfileResponse]
+	createUser     *connect.Client[v1.CreateUserRequest, v1.CreateUserResponse]
+	getUser        *connect.Client[v1.GetUserRequest, v1.GetUserResponse]
+	listUsers      *connect.Client[v1.ListUsersRequest, v1.ListUsersResponse]
+	updateUser     *connect.Client[v1.UpdateUserRequest, v1.UpdateUserResponse]
+	setUserRoles   *connect.Client[v1.SetUserRolesRequest, v1.SetUserRolesResponse]
+	deleteUser     *connect.Client[v1.DeleteUserRequest, v1.DeleteUserResponse]
+	await          *connect.Client[v1.AwaitRequest, v1.AwaitResponse]
 }
 
 // RegisterUser calls muster.identity.v1.IdentityService.RegisterUser.
@@ -126,6 +209,41 @@ func (c *identityServiceClient) UpdateProfile(ctx context.Context, req *connect.
 	return c.updateProfile.CallUnary(ctx, req)
 }
 
+// CreateUser calls muster.identity.v1.IdentityService.CreateUser.
+func (c *identityServiceClient) CreateUser(ctx context.Context, req *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error) {
+	return c.createUser.CallUnary(ctx, req)
+}
+
+// GetUser calls muster.identity.v1.IdentityService.GetUser.
+func (c *identityServiceClient) GetUser(ctx context.Context, req *connect.Request[v1.GetUserRequest]) (*connect.Response[v1.GetUserResponse], error) {
+	return c.getUser.CallUnary(ctx, req)
+}
+
+// ListUsers calls muster.identity.v1.IdentityService.ListUsers.
+func (c *identityServiceClient) ListUsers(ctx context.Context, req *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error) {
+	return c.listUsers.CallUnary(ctx, req)
+}
+
+// UpdateUser calls muster.identity.v1.IdentityService.UpdateUser.
+func (c *identityServiceClient) UpdateUser(ctx context.Context, req *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error) {
+	return c.updateUser.CallUnary(ctx, req)
+}
+
+// SetUserRoles calls muster.identity.v1.IdentityService.SetUserRoles.
+func (c *identityServiceClient) SetUserRoles(ctx context.Context, req *connect.Request[v1.SetUserRolesRequest]) (*connect.Response[v1.SetUserRolesResponse], error) {
+	return c.setUserRoles.CallUnary(ctx, req)
+}
+
+// DeleteUser calls muster.identity.v1.IdentityService.DeleteUser.
+func (c *identityServiceClient) DeleteUser(ctx context.Context, req *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error) {
+	return c.deleteUser.CallUnary(ctx, req)
+}
+
+// Await calls muster.identity.v1.IdentityService.Await.
+func (c *identityServiceClient) Await(ctx context.Context, req *connect.Request[v1.AwaitRequest]) (*connect.Response[v1.AwaitResponse], error) {
+	return c.await.CallUnary(ctx, req)
+}
+
 // IdentityServiceHandler is an implementation of the muster.identity.v1.IdentityService service.
 type IdentityServiceHandler interface {
 	// RegisterUser opens an account.
@@ -136,6 +254,21 @@ type IdentityServiceHandler interface {
 	GetProfile(context.Context, *connect.Request[v1.GetProfileRequest]) (*connect.Response[v1.GetProfileResponse], error)
 	// UpdateProfile changes the caller's names.
 	UpdateProfile(context.Context, *connect.Request[v1.UpdateProfileRequest]) (*connect.Response[v1.UpdateProfileResponse], error)
+	// CreateUser opens an account for somebody else.
+	CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error)
+	// GetUser tells one account, from the log itself.
+	GetUser(context.Context, *connect.Request[v1.GetUserRequest]) (*connect.Response[v1.GetUserResponse], error)
+	// ListUsers tells a page of accounts, from the users projection.
+	ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error)
+	// UpdateUser changes an account.
+	UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error)
+	// SetUserRoles replaces the roles of an account.
+	SetUserRoles(context.Context, *connect.Request[v1.SetUserRolesRequest]) (*connect.Response[v1.SetUserRolesResponse], error)
+	// DeleteUser erases a person.
+	DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error)
+	// Await waits until the projection that follows the position's log has applied
+	// it: `users` for identity's own log, `avatars` for media's.
+	Await(context.Context, *connect.Request[v1.AwaitRequest]) (*connect.Response[v1.AwaitResponse], error)
 }
 
 // NewIdentityServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -169,6 +302,48 @@ func NewIdentityServiceHandler(svc IdentityServiceHandler, opts ...connect.Handl
 		connect.WithSchema(identityServiceMethods.ByName("UpdateProfile")),
 		connect.WithHandlerOptions(opts...),
 	)
+	identityServiceCreateUserHandler := connect.NewUnaryHandler(
+		IdentityServiceCreateUserProcedure,
+		svc.CreateUser,
+		connect.WithSchema(identityServiceMethods.ByName("CreateUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceGetUserHandler := connect.NewUnaryHandler(
+		IdentityServiceGetUserProcedure,
+		svc.GetUser,
+		connect.WithSchema(identityServiceMethods.ByName("GetUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceListUsersHandler := connect.NewUnaryHandler(
+		IdentityServiceListUsersProcedure,
+		svc.ListUsers,
+		connect.WithSchema(identityServiceMethods.ByName("ListUsers")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceUpdateUserHandler := connect.NewUnaryHandler(
+		IdentityServiceUpdateUserProcedure,
+		svc.UpdateUser,
+		connect.WithSchema(identityServiceMethods.ByName("UpdateUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceSetUserRolesHandler := connect.NewUnaryHandler(
+		IdentityServiceSetUserRolesProcedure,
+		svc.SetUserRoles,
+		connect.WithSchema(identityServiceMethods.ByName("SetUserRoles")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceDeleteUserHandler := connect.NewUnaryHandler(
+		IdentityServiceDeleteUserProcedure,
+		svc.DeleteUser,
+		connect.WithSchema(identityServiceMethods.ByName("DeleteUser")),
+		connect.WithHandlerOptions(opts...),
+	)
+	identityServiceAwaitHandler := connect.NewUnaryHandler(
+		IdentityServiceAwaitProcedure,
+		svc.Await,
+		connect.WithSchema(identityServiceMethods.ByName("Await")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/muster.identity.v1.IdentityService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case IdentityServiceRegisterUserProcedure:
@@ -179,6 +354,20 @@ func NewIdentityServiceHandler(svc IdentityServiceHandler, opts ...connect.Handl
 			identityServiceGetProfileHandler.ServeHTTP(w, r)
 		case IdentityServiceUpdateProfileProcedure:
 			identityServiceUpdateProfileHandler.ServeHTTP(w, r)
+		case IdentityServiceCreateUserProcedure:
+			identityServiceCreateUserHandler.ServeHTTP(w, r)
+		case IdentityServiceGetUserProcedure:
+			identityServiceGetUserHandler.ServeHTTP(w, r)
+		case IdentityServiceListUsersProcedure:
+			identityServiceListUsersHandler.ServeHTTP(w, r)
+		case IdentityServiceUpdateUserProcedure:
+			identityServiceUpdateUserHandler.ServeHTTP(w, r)
+		case IdentityServiceSetUserRolesProcedure:
+			identityServiceSetUserRolesHandler.ServeHTTP(w, r)
+		case IdentityServiceDeleteUserProcedure:
+			identityServiceDeleteUserHandler.ServeHTTP(w, r)
+		case IdentityServiceAwaitProcedure:
+			identityServiceAwaitHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -202,4 +391,32 @@ func (UnimplementedIdentityServiceHandler) GetProfile(context.Context, *connect.
 
 func (UnimplementedIdentityServiceHandler) UpdateProfile(context.Context, *connect.Request[v1.UpdateProfileRequest]) (*connect.Response[v1.UpdateProfileResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.UpdateProfile is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) CreateUser(context.Context, *connect.Request[v1.CreateUserRequest]) (*connect.Response[v1.CreateUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.CreateUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) GetUser(context.Context, *connect.Request[v1.GetUserRequest]) (*connect.Response[v1.GetUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.GetUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) ListUsers(context.Context, *connect.Request[v1.ListUsersRequest]) (*connect.Response[v1.ListUsersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.ListUsers is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) UpdateUser(context.Context, *connect.Request[v1.UpdateUserRequest]) (*connect.Response[v1.UpdateUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.UpdateUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) SetUserRoles(context.Context, *connect.Request[v1.SetUserRolesRequest]) (*connect.Response[v1.SetUserRolesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.SetUserRoles is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) DeleteUser(context.Context, *connect.Request[v1.DeleteUserRequest]) (*connect.Response[v1.DeleteUserResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.DeleteUser is not implemented"))
+}
+
+func (UnimplementedIdentityServiceHandler) Await(context.Context, *connect.Request[v1.AwaitRequest]) (*connect.Response[v1.AwaitResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.identity.v1.IdentityService.Await is not implemented"))
 }

@@ -36,12 +36,22 @@ const (
 const (
 	// KeyringServiceGetKeysProcedure is the fully-qualified name of the KeyringService's GetKeys RPC.
 	KeyringServiceGetKeysProcedure = "/muster.keyring.v1.KeyringService/GetKeys"
+	// KeyringServiceMakeKeysProcedure is the fully-qualified name of the KeyringService's MakeKeys RPC.
+	KeyringServiceMakeKeysProcedure = "/muster.keyring.v1.KeyringService/MakeKeys"
+	// KeyringServiceDestroyKeysProcedure is the fully-qualified name of the KeyringService's
+	// DestroyKeys RPC.
+	KeyringServiceDestroyKeysProcedure = "/muster.keyring.v1.KeyringService/DestroyKeys"
 )
 
 // KeyringServiceClient is a client for the muster.keyring.v1.KeyringService service.
 type KeyringServiceClient interface {
 	// GetKeys tells the state of each key asked for, with the key where it is alive.
 	GetKeys(context.Context, *connect.Request[v1.GetKeysRequest]) (*connect.Response[v1.GetKeysResponse], error)
+	// MakeKeys makes new keys, for a service that seals events of its own.
+	MakeKeys(context.Context, *connect.Request[v1.MakeKeysRequest]) (*connect.Response[v1.MakeKeysResponse], error)
+	// DestroyKeys destroys keys that the calling service has had made: what they
+	// sealed cannot be opened any more. Destroying a key again changes nothing.
+	DestroyKeys(context.Context, *connect.Request[v1.DestroyKeysRequest]) (*connect.Response[v1.DestroyKeysResponse], error)
 }
 
 // NewKeyringServiceClient constructs a client for the muster.keyring.v1.KeyringService service. By
@@ -61,12 +71,26 @@ func NewKeyringServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(keyringServiceMethods.ByName("GetKeys")),
 			connect.WithClientOptions(opts...),
 		),
+		makeKeys: connect.NewClient[v1.MakeKeysRequest, v1.MakeKeysResponse](
+			httpClient,
+			baseURL+KeyringServiceMakeKeysProcedure,
+			connect.WithSchema(keyringServiceMethods.ByName("MakeKeys")),
+			connect.WithClientOptions(opts...),
+		),
+		destroyKeys: connect.NewClient[v1.DestroyKeysRequest, v1.DestroyKeysResponse](
+			httpClient,
+			baseURL+KeyringServiceDestroyKeysProcedure,
+			connect.WithSchema(keyringServiceMethods.ByName("DestroyKeys")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // keyringServiceClient implements KeyringServiceClient.
 type keyringServiceClient struct {
-	getKeys *connect.Client[v1.GetKeysRequest, v1.GetKeysResponse]
+	getKeys     *connect.Client[v1.GetKeysRequest, v1.GetKeysResponse]
+	makeKeys    *connect.Client[v1.MakeKeysRequest, v1.MakeKeysResponse]
+	destroyKeys *connect.Client[v1.DestroyKeysRequest, v1.DestroyKeysResponse]
 }
 
 // GetKeys calls muster.keyring.v1.KeyringService.GetKeys.
@@ -74,10 +98,25 @@ func (c *keyringServiceClient) GetKeys(ctx context.Context, req *connect.Request
 	return c.getKeys.CallUnary(ctx, req)
 }
 
+// MakeKeys calls muster.keyring.v1.KeyringService.MakeKeys.
+func (c *keyringServiceClient) MakeKeys(ctx context.Context, req *connect.Request[v1.MakeKeysRequest]) (*connect.Response[v1.MakeKeysResponse], error) {
+	return c.makeKeys.CallUnary(ctx, req)
+}
+
+// DestroyKeys calls muster.keyring.v1.KeyringService.DestroyKeys.
+func (c *keyringServiceClient) DestroyKeys(ctx context.Context, req *connect.Request[v1.DestroyKeysRequest]) (*connect.Response[v1.DestroyKeysResponse], error) {
+	return c.destroyKeys.CallUnary(ctx, req)
+}
+
 // KeyringServiceHandler is an implementation of the muster.keyring.v1.KeyringService service.
 type KeyringServiceHandler interface {
 	// GetKeys tells the state of each key asked for, with the key where it is alive.
 	GetKeys(context.Context, *connect.Request[v1.GetKeysRequest]) (*connect.Response[v1.GetKeysResponse], error)
+	// MakeKeys makes new keys, for a service that seals events of its own.
+	MakeKeys(context.Context, *connect.Request[v1.MakeKeysRequest]) (*connect.Response[v1.MakeKeysResponse], error)
+	// DestroyKeys destroys keys that the calling service has had made: what they
+	// sealed cannot be opened any more. Destroying a key again changes nothing.
+	DestroyKeys(context.Context, *connect.Request[v1.DestroyKeysRequest]) (*connect.Response[v1.DestroyKeysResponse], error)
 }
 
 // NewKeyringServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -93,10 +132,26 @@ func NewKeyringServiceHandler(svc KeyringServiceHandler, opts ...connect.Handler
 		connect.WithSchema(keyringServiceMethods.ByName("GetKeys")),
 		connect.WithHandlerOptions(opts...),
 	)
+	keyringServiceMakeKeysHandler := connect.NewUnaryHandler(
+		KeyringServiceMakeKeysProcedure,
+		svc.MakeKeys,
+		connect.WithSchema(keyringServiceMethods.ByName("MakeKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
+	keyringServiceDestroyKeysHandler := connect.NewUnaryHandler(
+		KeyringServiceDestroyKeysProcedure,
+		svc.DestroyKeys,
+		connect.WithSchema(keyringServiceMethods.ByName("DestroyKeys")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/muster.keyring.v1.KeyringService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case KeyringServiceGetKeysProcedure:
 			keyringServiceGetKeysHandler.ServeHTTP(w, r)
+		case KeyringServiceMakeKeysProcedure:
+			keyringServiceMakeKeysHandler.ServeHTTP(w, r)
+		case KeyringServiceDestroyKeysProcedure:
+			keyringServiceDestroyKeysHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -108,4 +163,12 @@ type UnimplementedKeyringServiceHandler struct{}
 
 func (UnimplementedKeyringServiceHandler) GetKeys(context.Context, *connect.Request[v1.GetKeysRequest]) (*connect.Response[v1.GetKeysResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.keyring.v1.KeyringService.GetKeys is not implemented"))
+}
+
+func (UnimplementedKeyringServiceHandler) MakeKeys(context.Context, *connect.Request[v1.MakeKeysRequest]) (*connect.Response[v1.MakeKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.keyring.v1.KeyringService.MakeKeys is not implemented"))
+}
+
+func (UnimplementedKeyringServiceHandler) DestroyKeys(context.Context, *connect.Request[v1.DestroyKeysRequest]) (*connect.Response[v1.DestroyKeysResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.keyring.v1.KeyringService.DestroyKeys is not implemented"))
 }

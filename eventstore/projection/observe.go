@@ -1,0 +1,67 @@
+package projection
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/muster-id/muster/eventstore"
+	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
+)
+
+// heldUpFor is how long work may not get on before it shows: a retry or two is
+// nobody's business.
+const heldUpFor = 30 * time.Second
+
+// Probe tells operators how the projection is: down when events wait and are not
+// applied, degraded when rows are older than they should be.
+func (p *Projector) Probe(context.Context) (state statusv1.State, problem string, err error) {
+	return p.Stats().probe(time.Now())
+}
+
+func (s Stats) probe(now time.Time) (state statusv1.State, problem string, err error) {
+	if s.LastError != "" {
+		err = errors.New(s.LastError)
+	}
+	heldUp := !s.HeldUpSince.IsZero() && now.Sub(s.HeldUpSince) >= heldUpFor
+	switch {
+	case s.State == RebuildNeeded:
+		return statusv1.State_STATE_DOWN, "it has to be rebuilt", err
+	case heldUp && s.HeldUp == unread && s.BrokerDelivers:
+		return statusv1.State_STATE_DEGRADED, unread, err
+	case heldUp:
+		return statusv1.State_STATE_DOWN, s.HeldUp, err
+	case s.State == CatchingUp:
+		return statusv1.State_STATE_DEGRADED, "it catches up with the log", nil
+	}
+	return statusv1.State_STATE_UP, "", nil
+}
+
+// Metrics gives what the projection does.
+func (p *Projector) Metrics(emit eventstore.Emit) {
+	stats, name := p.Stats(), p.projection.Name()
+	var heldUp time.Duration
+	if !stats.HeldUpSince.IsZero() {
+		heldUp = time.Since(stats.HeldUpSince)
+	}
+	give := func(metric, help string, value float64) {
+		emit("muster_projection_"+metric, help, value, "projection", name)
+	}
+	give("applied_total", "Events applied by this process.", float64(stats.Applied))
+	give("batches_total", "Batches of events applied, each in one transaction.", float64(stats.Batches))
+	give("dropped_total", "Messages of the broker that were no events of the log. Nothing is lost: the log has every event.", float64(stats.Dropped))
+	give("lag_seconds", "Time from command to rows of the event that was applied last.", stats.Lag.Seconds())
+	give("pending_events", "Events of the batch that is being applied now.", float64(stats.Pending))
+	give("held_up_seconds", "For how long there has been work that does not get on; more than 30 is a fault.", heldUp.Seconds())
+	give("failing", "1 while a batch cannot be applied, or the projection has to be rebuilt.", yes(stats.State == Failing || stats.State == RebuildNeeded))
+	give("live", "1 once everything that was in the log at the start is applied, while nothing fails.", yes(stats.State == Live))
+	give("broker_delivers", "1 while the broker brings events in time; at 0 they come from the log itself.", yes(stats.BrokerDelivers))
+	give("generation", "Generation of the rows that are being written.", float64(stats.Generation))
+}
+
+func yes(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
+}

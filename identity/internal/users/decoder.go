@@ -1,0 +1,29 @@
+package users
+
+import (
+	"context"
+	"slices"
+
+	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/projection"
+	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
+)
+
+// WithoutPasswords opens events and leaves verifiers sealed: no list needs them,
+// and a rebuild asks the keyring for half as many keys.
+func WithoutPasswords(decoder projection.Decoder) projection.Decoder {
+	return withoutPasswords{decoder}
+}
+
+type withoutPasswords struct{ projection.Decoder }
+
+// Decode opens events, in their order.
+func (d withoutPasswords) Decode(ctx context.Context, events []eventstore.Event) ([]eventstore.Opened, error) {
+	events = slices.Clone(events)
+	for i, event := range events {
+		if event.Type == typeOf(&eventsv1.PasswordSet{}) {
+			events[i].Sealed, events[i].KeyID = nil, ""
+		}
+	}
+	return d.Decoder.Decode(ctx, events)
+}

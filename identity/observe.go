@@ -1,0 +1,75 @@
+package identity
+
+import (
+	"context"
+	"time"
+
+	"connectrpc.com/grpchealth"
+
+	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/metrics"
+	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/platform/status"
+	"github.com/muster-id/muster/platform/telemetry"
+)
+
+// observed is how operators see the service.
+type observed struct {
+	tracing *telemetry.Tracing
+	metrics *metrics.Metrics
+	scraped *metrics.Server
+	monitor *status.Monitor
+}
+
+// observe gathers what the parts tell of themselves, once all of them are wired.
+func (s *Service) observe(config Config) error {
+	f := &s.followers
+	checks := []status.Check{
+		{Name: "postgres", Vital: true, Probe: database.Probe(s.pools[0])},
+		{Name: "postgres keyring", Vital: true, Probe: database.Probe(s.pools[1])},
+		{Name: "projection users", Probe: f.users.Probe},
+		{Name: "projection avatars", Probe: f.avatars.Probe},
+		{Name: "eraser", Probe: s.erasing},
+		{Name: "credentials", Probe: status.Service(grpchealth.NewClient(s.upstream, config.CredentialsURL, serve.ClientInterceptors()))},
+		{Name: "media", Probe: status.Service(grpchealth.NewClient(f.toMedia, config.MediaURL, serve.ClientInterceptors()))},
+	}
+	sources := []metrics.Source{
+		s.log.Metrics, f.users.Metrics, f.avatars.Metrics, s.passwords.Metrics,
+		database.Metrics("identity", s.pools[0]), database.Metrics("keyring", s.pools[1]), s.erased,
+	}
+	if f.forwarder != nil {
+		checks = append(checks,
+			status.Check{Name: "rabbitmq", Probe: f.connection.Probe},
+			status.Check{Name: "forwarder", Probe: f.forwarder.Probe})
+		sources = append(sources,
+			f.forwarder.Metrics(s.log.Name()), f.connection.Metrics("subscribe"), f.publishing.Metrics("publish"))
+	}
+	s.metrics = metrics.New()
+	s.monitor = status.New(status.Config{Checks: checks, Logger: s.logger, Now: time.Now})
+	s.metrics.Add(append(sources, s.monitor.Metrics)...)
+	var err error
+	s.scraped, err = metrics.Listen(config.MetricsListen, s.metrics, s.logger)
+	return err
+}
+
+// erasing is the probe of the eraser.
+func (s *Service) erasing(context.Context) (status.State, string, error) {
+	if err := s.followers.eraser.Stats().Err; err != nil {
+		return status.Degraded, "erasures are not carried out", err
+	}
+	return status.Up, "", nil
+}
+
+// erased gives the metrics of the eraser.
+func (s *Service) erased(emit metrics.Emit) {
+	stats := s.followers.eraser.Stats()
+	failing := 0.0
+	if stats.Err != nil {
+		failing = 1
+	}
+	emit("muster_erasures_total", "People erased by this process.", float64(stats.Erased))
+	emit("muster_erasures_failing", "1 while an erasure cannot be carried out.", failing)
+}
+
+// MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
+func (s *Service) MetricsAddr() string { return s.scraped.Addr() }

@@ -151,6 +151,7 @@ func (s *Service) assemble(config Config, self certificate.Identity) app.App {
 	toIdentity := s.upstream(self, identity, config.IdentityURL)
 	keyring := keyringv1connect.NewKeyringServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors())
 	codec := seal.NewCodec(seal.NewCache(seal.RemoteKeys(keyring), seal.MaxCacheAge, keysCached, time.Now), seal.RemoteMaker(keyring), protoregistry.GlobalTypes)
+	identityLog := eventlog.NewClient(eventlogv1connect.NewEventLogServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors()))
 	rows := store.New(s.pool, time.Now)
 
 	// Media's own log is read where it is: the tail alone is fast enough, and keeps
@@ -166,6 +167,7 @@ func (s *Service) assemble(config Config, self certificate.Identity) app.App {
 		Objects:        s.objects,
 		Pictures:       s.pictures,
 		Files:          s.files,
+		Accounts:       accounts{identityLog},
 		Now:            time.Now,
 		NewID:          uuid.NewV7,
 		MaxFileBytes:   config.MaxFileBytes,
@@ -174,7 +176,6 @@ func (s *Service) assemble(config Config, self certificate.Identity) app.App {
 	})
 	s.sweeper = sweeper.New(rows, s.objects, media.Keeper, sweeper.NewUploaded(s.objects, rows, time.Now), s.logger)
 
-	identityLog := eventlog.NewClient(eventlogv1connect.NewEventLogServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors()))
 	var subscriber message.Subscriber
 	if s.connection != nil {
 		s.subscriber = broker.NewSubscriber(s.connection, broker.Topology{Queue: queue, Bindings: []string{binding}})

@@ -25,6 +25,7 @@ import (
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/teststack"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
+	identityeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
@@ -89,6 +90,7 @@ func TestAPersonUploadsSharesAndDeletesAFile(t *testing.T) {
 	h.start(t)
 	client, ada, bob := h.media(t, "gateway"), uuid.NewString(), uuid.NewString()
 	adas, bobs := h.signedIn(t, ada), h.signedIn(t, bob)
+	h.happened(t, bob, &identityeventsv1.UserReactivated{UserId: bob}) // so there is an account
 	uploaded := h.upload(adas, t)
 	if uploaded.GetOwnerId() != ada || uploaded.GetName() != "canary-note.txt" || uploaded.GetSize() != int64(len(note)) || uploaded.GetPublic() {
 		t.Errorf("uploaded %v", uploaded)

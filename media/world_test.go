@@ -234,13 +234,18 @@ func (h *house) signedIn(t *testing.T, user string, roles ...string) context.Con
 // erase appends what identity appends for somebody who is erased.
 func (h *house) erase(t *testing.T, user string) {
 	t.Helper()
-	message := &identityeventsv1.UserErased{UserId: user}
+	h.happened(t, user, &identityeventsv1.UserErased{UserId: user})
+}
+
+// happened appends an event of identity's that has nothing to seal.
+func (h *house) happened(t *testing.T, user string, message proto.Message) {
+	t.Helper()
 	id, err := uuid.NewV7()
 	if err != nil {
 		t.Fatal(err)
 	}
 	payload := []byte(`{"userId":"` + user + `"}`)
-	if _, err := h.people.Append(t.Context(), eventstore.Append{Stream: "user-" + user, Expected: eventstore.NoStream, Events: []eventstore.Event{{
+	if _, err := h.people.Append(t.Context(), eventstore.Append{Stream: "user-" + user, Expected: eventstore.AnyVersion, Events: []eventstore.Event{{
 		ID: id, Type: string(proto.MessageName(message)), SchemaVersion: 1, OccurredAt: time.Now().UTC(), Payload: payload,
 	}}}); err != nil {
 		t.Fatal(err)

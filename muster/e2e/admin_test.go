@@ -1,12 +1,18 @@
 package e2e_test
 
 import (
+	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"connectrpc.com/connect"
+
+	"github.com/muster-id/muster/platform/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/v1/musterv1connect"
 )
 
 // theAdmins is the password that the first admin changes to.
@@ -30,6 +36,16 @@ func (s *world) admin(t *testing.T) visitor {
 	s.call(t, "AdminService/ListUsers", map[string]any{}, token).refused(t, musterv1.Reason_REASON_PASSWORD_CHANGE_REQUIRED, "")
 	s.call(t, "AuthService/ChangePassword", map[string]any{"presentPassword": oneTime, "newPassword": theAdmins}, token).ok(t)
 	return s.signsIn(t, admin)
+}
+
+// made is somebody of this role whose account the first admin has made.
+func (s *world) made(t *testing.T, name, role string) visitor {
+	t.Helper()
+	p := somebody(name)
+	s.call(t, "AdminService/CreateUser", map[string]any{
+		"username": p.Username, "email": p.Email, "password": p.Password, "roles": []string{role}, "keepPassword": true,
+	}, s.admin(t).token).ok(t)
+	return s.signsIn(t, p)
 }
 
 // The first admin changes the password, and then opens an account, finds it,
@@ -168,25 +184,25 @@ func TestListUsersPageByPage(t *testing.T) {
 	if got := strings.Join(append(names(first), names(second)...), " "); got != "paged-a paged-b paged-c" || second.text("nextPageToken") != "" {
 		t.Errorf("told %q, then %q", got, second.text("nextPageToken"))
 	}
-	for what, change := range map[string]map[string]any{
-		"altered":               {"pageToken": changed(token)},
-		"for another filter":    {"username": "grace"},
-		"for another order":     {"order": "USER_ORDER_EMAIL"},
-		"for the other way":     {"descending": true},
-		"for another procedure": {"pageToken": "bm90IGEgdG9rZW4"},
-	} {
-		asked := map[string]any{}
-		for field, value := range question {
-			asked[field] = value
-		}
-		for field, value := range change {
-			asked[field] = value
-		}
-		got := s.call(t, "AdminService/ListUsers", asked, admin.token)
-		if got.detail == nil || got.detail.GetReason() != "PAGE_TOKEN_INVALID" {
-			t.Errorf("%s: %d %s", what, got.status, got.raw)
-		}
+	for range 2 {
+		s.uploads(t, admin.token, "page.txt", []byte("page"))
 	}
+	ofFiles := s.call(t, "MediaService/ListFiles", map[string]any{"pageSize": 1}, admin.token).ok(t).text("nextPageToken")
+	if token == "" || ofFiles == "" {
+		t.Fatalf("tokens %q and %q", token, ofFiles)
+	}
+	other := s.made(t, "other-pager", "admin")
+	refusesTokens(t, s, "AdminService/ListUsers", question, admin, map[string]foreign{
+		"altered":               {change: map[string]any{"pageToken": changed(token)}},
+		"cut":                   {change: map[string]any{"pageToken": token[:len(token)/2]}},
+		"none at all":           {change: map[string]any{"pageToken": "bm90IGEgdG9rZW4"}},
+		"for another filter":    {change: map[string]any{"username": "grace"}},
+		"for one filter more":   {change: map[string]any{"active": true}},
+		"for another order":     {change: map[string]any{"order": "USER_ORDER_EMAIL"}},
+		"for the other way":     {change: map[string]any{"descending": true}},
+		"for another procedure": {change: map[string]any{"pageToken": ofFiles}},
+		"of another admin":      {by: &other},
+	})
 }
 
 // changed changes one character in the middle of a token.
@@ -199,25 +215,101 @@ func changed(token string) string {
 	return token[:middle] + other + token[middle+1:]
 }
 
-// Two admins who change the same account at once: the one who read the older
-// state is told.
+// Two admins who change the same account at once: one of them wins, and the other
+// one, who read the older state, is told and has changed nothing.
 func TestTwoAdminsAtOnce(t *testing.T) {
 	s := shared(t)
-	first := s.admin(t)
-	p := somebody("second-admin")
-	s.call(t, "AdminService/CreateUser", map[string]any{"username": p.Username, "email": p.Email, "password": p.Password, "roles": []string{"admin"}, "keepPassword": true}, first.token).ok(t)
-	second := s.signsIn(t, p)
+	admins := []visitor{s.admin(t), s.made(t, "second-admin", "admin")}
 	bone := s.joins(t, "bone-of-contention")
-	version := s.call(t, "AdminService/GetUser", map[string]any{"userId": bone.id}, first.token).ok(t).user()["version"]
-	s.call(t, "AdminService/UpdateUser", map[string]any{"userId": bone.id, "firstName": "One", "expectedVersion": version}, first.token).ok(t)
-	got := s.call(t, "AdminService/UpdateUser", map[string]any{"userId": bone.id, "firstName": "Two", "expectedVersion": version}, second.token)
-	if got.detail == nil || got.detail.GetReason() != "CONFLICT" {
-		t.Errorf("got %d %s", got.status, got.raw)
+	client := musterv1connect.NewAdminServiceClient(h2c(t), s.url, connect.WithGRPC())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for range 5 {
+		read, err := client.GetUser(ctx, asks(&musterv1.GetUserRequest{UserId: bone.id}, admins[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		version := read.Msg.GetUser().GetVersion()
+		type outcome struct {
+			name string
+			err  error
+		}
+		outcomes := make(chan outcome, len(admins))
+		for i, admin := range admins {
+			name := fmt.Sprintf("Name %d of %s", version, []string{"one", "two"}[i])
+			go func() {
+				_, err := client.UpdateUser(ctx, asks(&musterv1.UpdateUserRequest{UserId: bone.id, FirstName: &name, ExpectedVersion: version}, admin))
+				outcomes <- outcome{name, err}
+			}()
+		}
+		var won []string
+		for range admins {
+			switch got := <-outcomes; {
+			case got.err == nil:
+				won = append(won, got.name)
+			case reason.Of(got.err) != musterv1.Reason_REASON_CONFLICT:
+				t.Errorf("the other one is told %v", got.err)
+			}
+		}
+		// Also one who comes later with what was read before.
+		s.call(t, "AdminService/UpdateUser", map[string]any{"userId": bone.id, "firstName": "Late", "expectedVersion": version}, admins[1].token).
+			refused(t, musterv1.Reason_REASON_CONFLICT, "")
+		now := s.call(t, "AdminService/GetUser", map[string]any{"userId": bone.id}, admins[1].token).ok(t).user()
+		if len(won) != 1 || now["firstName"] != won[0] {
+			t.Fatalf("%v won, the first name is %v", won, now["firstName"])
+		}
 	}
-	if now := s.call(t, "AdminService/GetUser", map[string]any{"userId": bone.id}, second.token).ok(t).user(); now["firstName"] != "One" {
-		t.Errorf("first name %v", now["firstName"])
+	s.call(t, "AdminService/DeleteUser", map[string]any{"userId": admins[1].id}, admins[0].token).ok(t)
+}
+
+// Nobody but an admin administers: a user may do nothing of it, an auditor may
+// look, and who is not signed in is asked to.
+func TestAdminCallsOfOthers(t *testing.T) {
+	s := shared(t)
+	admin := s.admin(t)
+	user, auditor, target := s.joins(t, "no-admin"), s.made(t, "no-admin-but-auditor", "auditor"), s.joins(t, "no-admins-target")
+	read := func() answer {
+		t.Helper()
+		return s.call(t, "AdminService/GetUser", map[string]any{"userId": target.id}, admin.token).ok(t)
 	}
-	s.call(t, "AdminService/DeleteUser", map[string]any{"userId": second.id}, first.token).ok(t)
+	before := read().raw
+	calls := map[string]struct {
+		body  map[string]any
+		looks bool
+	}{
+		"AdminService/GetUser":        {map[string]any{"userId": target.id}, true},
+		"AdminService/ListUsers":      {map[string]any{}, true},
+		"AdminService/CreateUser":     {map[string]any{"username": "no-admins-child", "email": "child@example.org", "password": "correct horse", "roles": []string{"admin"}}, false},
+		"AdminService/UpdateUser":     {map[string]any{"userId": target.id, "active": false}, false},
+		"AdminService/SetUserRoles":   {map[string]any{"userId": target.id, "roles": []string{"admin"}}, false},
+		"AdminService/DeleteUser":     {map[string]any{"userId": target.id}, false},
+		"HealthService/CheckServices": {map[string]any{}, true},
+	}
+	methods := musterv1.File_muster_v1_admin_proto.Services().ByName("AdminService").Methods()
+	for i := range methods.Len() {
+		if name := "AdminService/" + string(methods.Get(i).Name()); calls[name].body == nil {
+			t.Errorf("nobody tries %s", name)
+		}
+	}
+	for procedure, call := range calls {
+		t.Run(procedure, func(t *testing.T) {
+			s.call(t, procedure, call.body).refused(t, musterv1.Reason_REASON_UNAUTHENTICATED, "")
+			s.call(t, procedure, call.body, user.token).refused(t, musterv1.Reason_REASON_PERMISSION_DENIED, "")
+			got := s.call(t, procedure, call.body, auditor.token)
+			if call.looks {
+				got.ok(t)
+				return
+			}
+			got.refused(t, musterv1.Reason_REASON_PERMISSION_DENIED, "")
+		})
+	}
+	for _, oneself := range []visitor{user, auditor} {
+		s.call(t, "AdminService/SetUserRoles", map[string]any{"userId": oneself.id, "roles": []string{"admin"}}, oneself.token).
+			refused(t, musterv1.Reason_REASON_PERMISSION_DENIED, "")
+	}
+	if after := read().raw; after != before {
+		t.Errorf("was %s, is %s", before, after)
+	}
 }
 
 // CheckServices tells an admin how every service is.

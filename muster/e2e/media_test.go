@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"image"
 	"image/color"
 	"image/jpeg"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/url"
@@ -17,6 +19,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"github.com/google/uuid"
 
 	"github.com/muster-id/muster/platform/teststack"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -50,6 +53,12 @@ func (s *world) signsIn(t *testing.T, p person) visitor {
 func (a answer) user() map[string]any {
 	user, _ := a.body["user"].(map[string]any)
 	return user
+}
+
+// list is a list in an answer.
+func (a answer) list(field string) []any {
+	list, _ := a.body[field].([]any)
+	return list
 }
 
 // photograph is a JPEG as a camera makes it: larger than an avatar, with a text
@@ -243,25 +252,6 @@ func TestAvatar(t *testing.T) {
 	s.call(t, "MediaService/DeleteAvatar", map[string]any{}, ada.token).ok(t) // none is no fault
 }
 
-// What is no picture is refused with its reason, and what was there stays.
-func TestAvatarThatIsNoPicture(t *testing.T) {
-	s := shared(t)
-	eve := s.joins(t, "eve-avatar")
-	address := s.putAvatar(t, photograph(t, 64, 64, ""), eve.token).ok(t).text("avatarUrl")
-	whole := photograph(t, 300, 300, "")
-	s.putAvatar(t, []byte("no picture at all"), eve.token).refused(t, musterv1.Reason_REASON_PICTURE_INVALID, "picture")
-	s.putAvatar(t, []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), eve.token).refused(t, musterv1.Reason_REASON_PICTURE_INVALID, "picture")
-	s.putAvatar(t, whole[:len(whole)/2], eve.token).refused(t, musterv1.Reason_REASON_PICTURE_INVALID, "picture")
-	s.putAvatar(t, make([]byte, 6<<20), eve.token).refused(t, musterv1.Reason_REASON_PICTURE_TOO_LARGE, "")
-	if got := s.putAvatar(t, whole); got.status != http.StatusUnauthorized {
-		t.Errorf("set by nobody: %d %s", got.status, got.raw)
-	}
-	me := s.call(t, "UserService/GetMe", map[string]any{}, eve.token).ok(t)
-	if me.user()["avatarUrl"] != address {
-		t.Errorf("the picture has changed: %s", me.raw)
-	}
-}
-
 // A file goes to the storage itself, is read by its owner and by whom it is
 // shared with, and by nobody else; once deleted it is gone for all.
 func TestFiles(t *testing.T) {
@@ -278,25 +268,47 @@ func TestFiles(t *testing.T) {
 		t.Errorf("served as %q, %q", kind, shown)
 	}
 	address := s.call(t, "MediaService/GetFileUrl", file(id), owner.token).ok(t).text("url")
-	altered, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := altered.Query()
-	query.Set("X-Amz-Expires", "86400")
-	altered.RawQuery = query.Encode()
-	if got := s.get(t, altered.String()); got.status != http.StatusForbidden {
-		t.Errorf("an altered address is answered with %d", got.status)
+	other := s.call(t, "MediaService/GetFileUrl", file(s.uploads(t, owner.token, "other.txt", []byte("other"))), owner.token).ok(t).text("url")
+	for what, alter := range map[string]func(*url.URL, url.Values){
+		"a longer life":     func(_ *url.URL, q url.Values) { q.Set("X-Amz-Expires", "86400") },
+		"a later beginning": func(_ *url.URL, q url.Values) { q.Set("X-Amz-Date", time.Now().UTC().Add(time.Minute).Format(amzTime)) },
+		"the past":          func(_ *url.URL, q url.Values) { q.Set("X-Amz-Date", time.Now().UTC().Add(-time.Hour).Format(amzTime)) },
+		"another file":      func(u *url.URL, _ url.Values) { u.Path = path(t, other) },
+		"another type":      func(_ *url.URL, q url.Values) { q.Set("response-content-type", "text/html") },
+		"another signature": func(_ *url.URL, q url.Values) { q.Set("X-Amz-Signature", strings.Repeat("0", 64)) },
+	} {
+		altered, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		query := altered.Query()
+		alter(altered, query)
+		altered.RawQuery = query.Encode()
+		if got := s.get(t, altered.String()); got.status != http.StatusForbidden || !strings.Contains(got.raw, "<Code>") {
+			t.Errorf("an address altered to %s is answered with %d %s", what, got.status, got.raw)
+		}
 	}
 
+	changes := func(token header, reason musterv1.Reason) {
+		t.Helper()
+		s.call(t, "MediaService/DeleteFile", file(id), token).refused(t, reason, "")
+		for _, with := range []map[string]any{{"fileId": id, "userId": stranger.id}, {"fileId": id, "everyone": true}} {
+			s.call(t, "MediaService/ShareFile", with, token).refused(t, musterv1.Reason_REASON_NOT_FOUND, "")
+			s.call(t, "MediaService/UnshareFile", with, token).refused(t, musterv1.Reason_REASON_NOT_FOUND, "")
+		}
+		s.call(t, "MediaService/CompleteUpload", file(id), token).refused(t, musterv1.Reason_REASON_NOT_FOUND, "")
+	}
 	notFound := func(token header) {
 		t.Helper()
-		for _, procedure := range []string{"GetFile", "GetFileUrl", "DeleteFile"} {
+		for _, procedure := range []string{"GetFile", "GetFileUrl"} {
 			s.call(t, "MediaService/"+procedure, file(id), token).refused(t, musterv1.Reason_REASON_NOT_FOUND, "")
 		}
+		changes(token, musterv1.Reason_REASON_NOT_FOUND)
 	}
 	notFound(stranger.token)
 	notFound(friend.token)
+	s.call(t, "MediaService/ShareFile", map[string]any{"fileId": id, "userId": uuid.NewString()}, owner.token).
+		refused(t, musterv1.Reason_REASON_INVALID_ARGUMENT, "userId")
 	s.call(t, "MediaService/ShareFile", map[string]any{"fileId": id, "userId": friend.id}, owner.token).ok(t)
 	if got := s.reads(t, friend.token, id).ok(t); got.raw != string(content) {
 		t.Errorf("the friend reads %q", got.raw)
@@ -305,6 +317,7 @@ func TestFiles(t *testing.T) {
 	if !strings.Contains(shared.raw, id) {
 		t.Errorf("not in the friend's list: %s", shared.raw)
 	}
+	changes(friend.token, musterv1.Reason_REASON_PERMISSION_DENIED) // may read it, and that is all
 	notFound(stranger.token)
 	s.call(t, "MediaService/UnshareFile", map[string]any{"fileId": id, "userId": friend.id}, owner.token).ok(t)
 	notFound(friend.token)
@@ -319,9 +332,59 @@ func TestFiles(t *testing.T) {
 
 	s.call(t, "MediaService/DeleteFile", file(id), owner.token).ok(t)
 	notFound(owner.token)
-	eventually(t, 30*time.Second, "the object is gone", func() bool { return len(s.objectsOf(t, owner.id)) == 0 })
+	eventually(t, 30*time.Second, "its object is gone", func() bool { return len(s.objectsOf(t, owner.id)) == 1 }) // the other's is there
 	if got := s.get(t, address); got.status != http.StatusNotFound {
 		t.Errorf("the address of a deleted file is answered with %d", got.status)
+	}
+}
+
+// amzTime is how a presigned URL writes its time.
+const amzTime = "20060102T150405Z"
+
+func path(t *testing.T, address string) string {
+	t.Helper()
+	parsed, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.Path
+}
+
+// What does not exist is not found, and an id that is none is told so.
+func TestUnknownIDs(t *testing.T) {
+	s := shared(t)
+	ida, admin := s.joins(t, "ida-unknown"), s.admin(t)
+	const nobody = "01997c5a-3b1e-7d42-8f60-2a9c41d7e053"
+	for procedure, ask := range map[string]struct {
+		field string
+		more  map[string]any
+		by    visitor
+	}{
+		"MediaService/GetFile":        {field: "fileId", by: ida},
+		"MediaService/GetFileUrl":     {field: "fileId", by: ida},
+		"MediaService/CompleteUpload": {field: "fileId", by: ida},
+		"MediaService/ShareFile":      {field: "fileId", more: map[string]any{"everyone": true}, by: ida},
+		"MediaService/UnshareFile":    {field: "fileId", more: map[string]any{"userId": nobody}, by: ida},
+		"MediaService/DeleteFile":     {field: "fileId", by: ida},
+		"AdminService/GetUser":        {field: "userId", by: admin},
+		"AdminService/UpdateUser":     {field: "userId", more: map[string]any{"firstName": "Nobody"}, by: admin},
+		"AdminService/SetUserRoles":   {field: "userId", more: map[string]any{"roles": []string{"auditor"}}, by: admin},
+		"AdminService/DeleteUser":     {field: "userId", by: admin},
+	} {
+		t.Run(procedure, func(t *testing.T) {
+			asked := map[string]any{ask.field: nobody}
+			maps.Copy(asked, ask.more)
+			s.call(t, procedure, asked, ask.by.token).refused(t, musterv1.Reason_REASON_NOT_FOUND, "")
+			for _, none := range []string{"", "42", "../" + nobody} {
+				asked[ask.field] = none
+				s.call(t, procedure, asked, ask.by.token).refused(t, musterv1.Reason_REASON_INVALID_ARGUMENT, ask.field)
+			}
+		})
+	}
+	for _, address := range []string{"/avatars/" + nobody, "/avatars/42", "/files/" + nobody, "/files/42"} {
+		if got := s.get(t, s.url+address); got.status != http.StatusNotFound {
+			t.Errorf("%s: %d %s", address, got.status, got.raw)
+		}
 	}
 }
 
@@ -333,23 +396,129 @@ func TestUploadIsWhatWasDeclared(t *testing.T) {
 	content := []byte("ten bytes.")
 	for what, sent := range map[string][]byte{"larger": append(content, '!'), "smaller": content[1:]} {
 		upload := s.beginUpload(t, mallory.token, "declared.txt", content)
-		if got := upload.post(t, s, sent); got.status < 400 {
-			t.Errorf("%s than declared: taken with %d", what, got.status)
+		if got := upload.post(t, s, sent); got.status < 400 || got.status >= 500 {
+			t.Errorf("%s than declared: answered with %d %s", what, got.status, got.raw)
 		}
 		s.call(t, "MediaService/CompleteUpload", file(upload.id), mallory.token).refused(t, musterv1.Reason_REASON_UPLOAD_INCOMPLETE, "")
 	}
 	upload := s.beginUpload(t, mallory.token, "declared.txt", content)
-	elsewhere := begun{upload.id, upload.url, map[string]string{}}
-	for field, value := range upload.fields {
-		elsewhere.fields[field] = strings.ReplaceAll(value, mallory.id, "01997c5a-3b1e-7d42-8f60-2a9c41d7e053")
-	}
-	if got := elsewhere.post(t, s, content); got.status < 400 {
-		t.Errorf("another key: taken with %d", got.status)
+	for field, alter := range map[string]func(string) string{
+		"key": func(is string) string {
+			return strings.ReplaceAll(is, mallory.id, "01997c5a-3b1e-7d42-8f60-2a9c41d7e053")
+		},
+		"Content-Type":    func(string) string { return "text/html" },
+		"policy":          func(is string) string { return longer(t, is) },
+		"x-amz-signature": func(string) string { return strings.Repeat("0", 64) },
+	} {
+		altered := begun{upload.id, upload.url, maps.Clone(upload.fields)}
+		altered.fields[field] = alter(upload.fields[field])
+		if altered.fields[field] == upload.fields[field] {
+			t.Fatalf("%s is not altered: %v", field, upload.fields)
+		}
+		if got := altered.post(t, s, content); got.status < 400 || got.status >= 500 {
+			t.Errorf("another %s: answered with %d %s", field, got.status, got.raw)
+		}
+		s.call(t, "MediaService/CompleteUpload", file(upload.id), mallory.token).refused(t, musterv1.Reason_REASON_UPLOAD_INCOMPLETE, "")
 	}
 	upload.post(t, s, content).taken(t)
 	other := s.joins(t, "upload-other")
 	s.call(t, "MediaService/CompleteUpload", file(upload.id), other.token).refused(t, musterv1.Reason_REASON_NOT_FOUND, "")
 	s.call(t, "MediaService/CompleteUpload", file(upload.id), mallory.token).ok(t)
+}
+
+// longer gives a form another day.
+func longer(t *testing.T, policy string) string {
+	t.Helper()
+	text, err := base64.StdEncoding.DecodeString(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules map[string]any
+	if err := json.Unmarshal(text, &rules); err != nil {
+		t.Fatal(err)
+	}
+	rules["expiration"] = time.Now().UTC().Add(24 * time.Hour).Format(time.RFC3339)
+	if text, err = json.Marshal(rules); err != nil {
+		t.Fatal(err)
+	}
+	return base64.StdEncoding.EncodeToString(text)
+}
+
+// What cannot be a file is refused before anything is sent, with its field.
+func TestUploadThatCannotBe(t *testing.T) {
+	s := shared(t)
+	mallory := s.joins(t, "declare-mallory")
+	for name, bad := range map[string]struct {
+		change map[string]any
+		field  string
+	}{
+		"more than 100 MiB":       {map[string]any{"size": 100<<20 + 1}, "size"},
+		"nothing":                 {map[string]any{"size": 0}, "size"},
+		"less than nothing":       {map[string]any{"size": -1}, "size"},
+		"no name":                 {map[string]any{"name": ""}, "name"},
+		"a path":                  {map[string]any{"name": "../../etc/passwd"}, "name"},
+		"a name with a newline":   {map[string]any{"name": "a\r\nSet-Cookie: b"}, "name"},
+		"a name written backward": {map[string]any{"name": "gpj.\u202eexe"}, "name"},
+		"no type":                 {map[string]any{"contentType": ""}, "contentType"},
+		"a type with parameters":  {map[string]any{"contentType": "text/html; charset=utf-8"}, "contentType"},
+		"an unknown visibility":   {map[string]any{"visibility": 42}, "visibility"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			declared := map[string]any{"name": "a.txt", "contentType": "text/plain", "size": 1}
+			maps.Copy(declared, bad.change)
+			s.call(t, "MediaService/CreateUpload", declared, mallory.token).refused(t, musterv1.Reason_REASON_INVALID_ARGUMENT, bad.field)
+		})
+	}
+}
+
+// ListFiles tells the files page by page, and a page's token goes with the
+// question that it was given for.
+func TestListFilesPageByPage(t *testing.T) {
+	s := shared(t)
+	owner, other := s.made(t, "pages-owner", "admin"), s.made(t, "pages-other", "admin")
+	for range 3 {
+		s.uploads(t, owner.token, "page.txt", []byte("page"))
+	}
+	question := map[string]any{"pageSize": 2, "scope": "FILE_SCOPE_OWN"}
+	first := s.call(t, "MediaService/ListFiles", question, owner.token).ok(t)
+	token := first.text("nextPageToken")
+	question["pageToken"] = token
+	second := s.call(t, "MediaService/ListFiles", question, owner.token).ok(t)
+	if one, two := len(first.list("files")), len(second.list("files")); one != 2 || two != 1 || second.text("nextPageToken") != "" {
+		t.Errorf("told %d, then %d, then %q", one, two, second.text("nextPageToken"))
+	}
+	ofUsers := s.call(t, "AdminService/ListUsers", map[string]any{"pageSize": 1}, owner.token).ok(t).text("nextPageToken")
+	if token == "" || ofUsers == "" {
+		t.Fatalf("tokens %q and %q", token, ofUsers)
+	}
+	refusesTokens(t, s, "MediaService/ListFiles", question, owner, map[string]foreign{
+		"altered":               {change: map[string]any{"pageToken": changed(token)}},
+		"cut":                   {change: map[string]any{"pageToken": token[:len(token)/2]}},
+		"for another scope":     {change: map[string]any{"scope": "FILE_SCOPE_SHARED"}},
+		"for another procedure": {change: map[string]any{"pageToken": ofUsers}},
+		"of somebody else":      {by: &other},
+	})
+}
+
+// foreign is a way in which a page token does not belong to a question.
+type foreign struct {
+	change map[string]any
+	by     *visitor // nil for who asked first
+}
+
+func refusesTokens(t *testing.T, s *world, procedure string, question map[string]any, asker visitor, ways map[string]foreign) {
+	t.Helper()
+	for what, way := range ways {
+		t.Run(what, func(t *testing.T) {
+			asked, by := maps.Clone(question), asker
+			maps.Copy(asked, way.change)
+			if way.by != nil {
+				by = *way.by
+			}
+			s.call(t, procedure, asked, by.token).refused(t, musterv1.Reason_REASON_PAGE_TOKEN_INVALID, "pageToken")
+		})
+	}
+	s.call(t, procedure, question, asker.token).ok(t) // as it was given
 }
 
 // The same through the generated clients, over gRPC.

@@ -222,10 +222,10 @@ func TestNoBroker(t *testing.T) {
 }
 
 // With an address of S3 in the environment none of ours is started, and the
-// objects go there.
+// objects go there. The address of a file ends with its time.
 func TestS3OfSomebodyElse(t *testing.T) {
 	theirs := teststack.Bucket(t)
-	s := start(t, devstack.S3Env+"="+os.Getenv(teststack.S3Env), "MUSTER_MEDIA_S3_BUCKET="+theirs.Bucket)
+	s := start(t, devstack.S3Env+"="+os.Getenv(teststack.S3Env), "MUSTER_MEDIA_S3_BUCKET="+theirs.Bucket, "MUSTER_MEDIA_URL_LIFETIME=1s")
 	for _, server := range s.Servers.Servers() {
 		if server.Name == "S3" {
 			t.Error("one of ours runs")
@@ -239,6 +239,11 @@ func TestS3OfSomebodyElse(t *testing.T) {
 	if keys := theirs.Objects(t); len(keys) != 1 || !strings.Contains(keys[0], ada.id) {
 		t.Errorf("objects %v", keys)
 	}
+	address := s.call(t, "MediaService/GetFileUrl", file(s.uploads(t, ada.token, "brief.txt", []byte("brief"))), ada.token).ok(t).text("url")
+	eventually(t, 30*time.Second, "the address has expired", func() bool {
+		got := s.get(t, address)
+		return got.status == http.StatusForbidden && strings.Contains(got.raw, "expired")
+	})
 }
 
 // Ctrl-C ends all of it cleanly: no process is left, the status is 0.

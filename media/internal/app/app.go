@@ -105,6 +105,13 @@ type Pictures interface {
 	Avatar(ctx context.Context, raw []byte) (picture.Avatar, error)
 }
 
+// Accounts tells who has, or had, an account.
+type Accounts interface {
+	// Opened tells whether an account of this id was ever opened. Errors: those of
+	// the way to identity.
+	Opened(ctx context.Context, userID string) (bool, error)
+}
+
 // Awaiter tells when the rows of lists hold a position, two seconds at most.
 type Awaiter interface {
 	Await(ctx context.Context, position eventstore.Position) error
@@ -118,6 +125,7 @@ type Config struct {
 	Objects  Objects
 	Pictures Pictures
 	Files    Awaiter
+	Accounts Accounts
 	Now      func() time.Time
 	// NewID makes UUIDv7 ids, of files, pictures and events.
 	NewID func() (uuid.UUID, error)
@@ -151,7 +159,7 @@ func New(config Config) App {
 			CompleteUpload: &CompleteUploadHandler{
 				people: people, reading: reading, files: files, rows: config.Rows, objects: config.Objects, lists: config.Files, now: config.Now,
 			},
-			ShareFile:   &ShareFileHandler{people: people, changing: changing},
+			ShareFile:   &ShareFileHandler{accounts: config.Accounts, people: people, changing: changing},
 			UnshareFile: &UnshareFileHandler{changing: changing},
 			DeleteFile:  &DeleteFileHandler{changing: changing},
 		},

@@ -380,6 +380,19 @@ func TestAPublicFileIsEverybodys(t *testing.T) {
 	}
 }
 
+func TestAFileIsNotSharedWithNobody(t *testing.T) {
+	t.Parallel()
+	w, ada := newWorld(t), uuid.New()
+	f := w.upload(t, ada)
+	_, err := w.share(t, ada, f.ID, nobody)
+	if invalid := (*app.InvalidFieldError)(nil); !errors.As(err, &invalid) || invalid.Field != "userId" {
+		t.Errorf("got %v, want a refusal of userId", err)
+	}
+	if events := w.count(t, `SELECT count(*) FROM log.events WHERE stream_id = $1`, file.Stream(f.ID)); events != 1 {
+		t.Errorf("%d events, want 1", events)
+	}
+}
+
 func TestSharingThatChangesNothingIsNoEvent(t *testing.T) {
 	t.Parallel()
 	w, ada := newWorld(t), uuid.New()

@@ -21,12 +21,14 @@ type ShareFile struct {
 
 // ShareFileHandler handles ShareFile.
 type ShareFileHandler struct {
+	accounts Accounts
 	people   people
 	changing changing
 }
 
 // Handle shares the file, and changes nothing where it is shared so already.
-// Errors: ErrNotFound, *InvalidFieldError, eventstore.ErrWrongVersion.
+// Errors: ErrNotFound, *InvalidFieldError, also for an id that nobody has,
+// eventstore.ErrWrongVersion, or those of the way to identity.
 func (h *ShareFileHandler) Handle(ctx context.Context, s ShareFile) (File, error) {
 	shared, err := h.handle(ctx, s)
 	if err != nil {
@@ -42,6 +44,9 @@ func (h *ShareFileHandler) handle(ctx context.Context, s ShareFile) (File, error
 	}
 	reader, err := readerOf(s.With)
 	if err != nil {
+		return File{}, err
+	}
+	if err := h.known(ctx, reader); err != nil {
 		return File{}, err
 	}
 	of := s.Request.by(s.UserID)
@@ -60,6 +65,21 @@ func (h *ShareFileHandler) handle(ctx context.Context, s ShareFile) (File, error
 	return h.changing.change(ctx, id, s.UserID, of, func(f *file.File) ([]proto.Message, error) {
 		return f.Unshare(s.UserID, reader)
 	})
+}
+
+// known refuses an id that nobody has, a mistyped one for example.
+func (h *ShareFileHandler) known(ctx context.Context, reader string) error {
+	if reader == "" {
+		return nil
+	}
+	opened, err := h.accounts.Opened(ctx, reader)
+	if err != nil {
+		return fmt.Errorf("look for the person: %w", err)
+	}
+	if !opened {
+		return &InvalidFieldError{Field: "userId", Problem: "There is nobody with this id"}
+	}
+	return nil
 }
 
 // readerOf brings the id of a reader into the spelling that tokens have.

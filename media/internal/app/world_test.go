@@ -79,6 +79,13 @@ type world struct {
 	following bool
 }
 
+// nobody is an id that no account has; everybody else has one.
+var nobody = uuid.MustParse("01900000-0000-7000-8000-000000000000").String()
+
+type everybody struct{}
+
+func (everybody) Opened(_ context.Context, userID string) (bool, error) { return userID != nobody, nil }
+
 // awaited is what commands wait for.
 type awaited struct {
 	app.Awaiter
@@ -141,7 +148,7 @@ func stillWorld(t *testing.T) *world {
 	pictures := picture.New(picture.Config{})
 	t.Cleanup(pictures.Wait)
 	w.app = app.New(app.Config{
-		Log: w.log, Codec: w.codec(), Rows: w.rows, Objects: w.objects, Pictures: pictures, Files: &w.awaited,
+		Log: w.log, Codec: w.codec(), Rows: w.rows, Objects: w.objects, Pictures: pictures, Files: &w.awaited, Accounts: everybody{},
 		Now: w.clock.Now, NewID: uuid.NewV7, MaxFileBytes: 1 << 20, URLLifetime: 5 * time.Minute, UploadLifetime: lifetime,
 	})
 	w.strays = sweeper.NewUploaded(w.objects, w.rows, w.clock.Now)

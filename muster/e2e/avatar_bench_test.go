@@ -32,6 +32,7 @@ import (
 // with -benchtime 1x.
 func BenchmarkAvatarsAtOnce(b *testing.B) {
 	const people = 200
+	b.Setenv(mainEnv, "1") // for the services' processes
 	dir := b.TempDir()
 	running, err := system.Start(context.Background(), system.Options{Dir: dir, Broker: true, Separate: true, Environ: serverPrograms(os.Environ()), Throwaway: true})
 	if err != nil {

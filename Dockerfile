@@ -16,7 +16,7 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/muster ./muster \
     && cd /out && mkdir -p state deployment/authority deployment/identity deployment/credentials deployment/media \
-        deployment/gateway deployment/postgres deployment/rabbitmq deployment/minio
+        deployment/gateway deployment/operator deployment/postgres deployment/rabbitmq deployment/minio
 
 # Nothing but the program and the authorities whose word TLS takes.
 FROM scratch

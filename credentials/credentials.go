@@ -20,6 +20,7 @@ import (
 	"github.com/muster-id/muster/credentials/internal/store"
 	"github.com/muster-id/muster/eventstore/broker"
 	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/operations"
 	"github.com/muster-id/muster/eventstore/projection"
 	"github.com/muster-id/muster/eventstore/seal"
 	"github.com/muster-id/muster/platform/access"
@@ -33,8 +34,11 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+	projectionv1 "github.com/muster-id/muster/proto/gen/go/muster/projection/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 const (
@@ -52,6 +56,7 @@ const (
 type Service struct {
 	server     *serve.Server
 	pool       *pgxpool.Pool
+	keeper     *database.Keeper
 	toLog      *http.Client
 	broker     *broker.Connection
 	subscriber *broker.Subscriber
@@ -63,8 +68,8 @@ type Service struct {
 	ready chan struct{}
 }
 
-// New migrates the database, makes the first signing key where there is none,
-// and binds the port. It needs the database and waits for nothing else: without
+// New makes what is missing of the database and the first signing key, and binds
+// the port. It needs the database and waits for nothing else: without
 // identity or the broker the projection catches up later.
 func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, error) {
 	s := &Service{ready: make(chan struct{})}
@@ -83,6 +88,7 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 	if err := access.Declared(
 		credentialsv1.File_muster_credentials_v1_credentials_proto.Services().ByName("CredentialsService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
+		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	); err != nil {
 		return err
 	}
@@ -93,22 +99,36 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 	if s.tracing, err = telemetry.NewTracing(ctx, name, logger); err != nil {
 		return err
 	}
-	if s.pool, err = openDatabase(ctx, config); err != nil {
-		return err
-	}
-	keeper := store.New(s.pool)
-	keys, err := openKeys(ctx, config, checked, keeper)
+	migrations, err := migrations()
 	if err != nil {
 		return err
 	}
+	urls := database.URLs{Owner: config.DatabaseOwnerURL, Runtime: config.DatabaseURL}
+	// All of it can be made again: accounts from the log, signing keys from those
+	// that a process holds. Sessions are not, and end.
+	if err := database.Make(ctx, urls, migrations...); err != nil {
+		return err
+	}
+	if s.pool, err = database.Open(ctx, config.DatabaseURL, name, config.DatabaseConnections); err != nil {
+		return err
+	}
+	stored := store.New(s.pool)
+	keys, err := openKeys(ctx, config, checked, stored)
+	if err != nil {
+		return err
+	}
+	s.keeper = database.NewKeeper(database.KeeperConfig{
+		Pool: s.pool, URLs: urls, Migrations: migrations, Logger: logger,
+		Remade: func(ctx context.Context) error { return keepKeys(ctx, stored, keys) },
+	})
 	s.passwords = config.Passwords.Pool()
 	if err := s.project(ctx, config, self, logger); err != nil {
 		return err
 	}
-	s.rehasher = app.NewRehasher(keeper, s.passwords, logger, time.Now)
-	s.sweeper = app.NewSweeper(keeper, logger, time.Now)
+	s.rehasher = app.NewRehasher(stored, s.passwords, logger, time.Now)
+	s.sweeper = app.NewSweeper(stored, logger, time.Now)
 	handler := rpc.NewHandler(app.New(app.Config{
-		Store:         keeper,
+		Store:         stored,
 		Passwords:     s.passwords,
 		Access:        s.projector,
 		Keys:          keys,
@@ -121,24 +141,22 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 	return s.bind(config, self, keys, handler, logger)
 }
 
-func openDatabase(ctx context.Context, config Config) (*pgxpool.Pool, error) {
+// migrations of the whole database. Those of all projections come last: once
+// their tables are there, all are.
+func migrations() ([]database.Migrations, error) {
 	sets, err := store.Migrations()
 	if err != nil {
 		return nil, err
 	}
-	sets = append(sets, database.Migrations{Schema: "read", Part: "projection_", Files: projection.Migrations})
-	if err := database.Migrate(ctx, config.DatabaseOwnerURL, sets...); err != nil {
-		return nil, err
-	}
-	return database.Open(ctx, config.DatabaseURL, name, config.DatabaseConnections)
+	return append(sets, database.Migrations{Schema: "read", Part: "projection_", Files: projection.Migrations}), nil
 }
 
-func openKeys(ctx context.Context, config Config, checked checked, keeper *store.Store) (*signing.Ring, error) {
+func openKeys(ctx context.Context, config Config, checked checked, at *store.Store) (*signing.Ring, error) {
 	sealer, err := signing.NewSealer(checked.sealingKey)
 	if err != nil {
 		return nil, err
 	}
-	stored, err := keeper.SigningKeys(ctx, func() (signing.Key, error) { return sealer.Generate(time.Now().UTC().Truncate(time.Microsecond)) })
+	stored, err := at.SigningKeys(ctx, func() (signing.Key, error) { return sealer.Generate(time.Now().UTC().Truncate(time.Microsecond)) })
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +166,16 @@ func openKeys(ctx context.Context, config Config, checked checked, keeper *store
 		TokenLifetime: config.AccessTokenLifetime,
 		Now:           time.Now,
 	}, sealer, stored)
+}
+
+// keepKeys stores the signing keys of this process in a database that was made
+// anew, so that tokens which it has signed stay good, and learns those of others.
+func keepKeys(ctx context.Context, at *store.Store, ring *signing.Ring) error {
+	keys, err := at.KeepSigningKeys(ctx, ring.Stored())
+	if err != nil {
+		return err
+	}
+	return ring.Replace(keys)
 }
 
 // project wires the projection: identity's log and keyring over mTLS, and the
@@ -171,7 +199,7 @@ func (s *Service) project(ctx context.Context, config Config, self certificate.I
 		Pool:       s.pool,
 		Log:        identity,
 		Projection: projected.Projection{},
-		Codec:      seal.NewCodec(seal.NewCache(seal.RemoteKeys(keyring), seal.MaxCacheAge, keysCached, time.Now), nil, protoregistry.GlobalTypes),
+		Codec:      seal.NewCodec(seal.NewCache(seal.RemoteKeys(keyring), seal.MaxCacheAge, keysCached, time.Now), nil, protoregistry.GlobalTypes, upcast.Step),
 		Source:     eventlog.NewClient(log),
 		Subscriber: subscriber,
 		Queue:      queue,
@@ -195,8 +223,10 @@ func (s *Service) bind(config Config, self certificate.Identity, keys *signing.R
 	mux := http.NewServeMux()
 	mux.Handle(credentialsv1connect.NewCredentialsServiceHandler(handler, options))
 	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, options))
-	health := &health{caughtUp: s.projector.Ready(), projector: s.projector.Stats, database: database.Alive(s.pool), now: time.Now}
-	serve.Diagnostics(mux, health.ready, credentialsv1connect.CredentialsServiceName, statusv1connect.StatusServiceName)
+	mux.Handle(projectionv1connect.NewProjectionServiceHandler(operations.NewHandler(name, access.Actor, s.projector), options))
+	health := &health{caughtUp: s.projector.Ready(), projector: s.projector.Stats, database: s.whole(database.Alive(s.pool)), now: time.Now}
+	serve.Diagnostics(mux, health.ready, credentialsv1connect.CredentialsServiceName, statusv1connect.StatusServiceName,
+		projectionv1connect.ProjectionServiceName)
 	var err error
 	s.server, err = serve.New(serve.ServerConfig{
 		Name: name, Address: config.Listen, Handler: mux, TLS: self.ServerTLS(), Logger: logger,
@@ -205,10 +235,15 @@ func (s *Service) bind(config Config, self certificate.Identity, keys *signing.R
 	return err
 }
 
+// whole tells whether the database answers with all that belongs in it.
+func (s *Service) whole(alive func() bool) func() bool {
+	return func() bool { return s.keeper.Whole() && alive() }
+}
+
 // Run serves until ctx ends or a part fails. It is called once.
 //
 // The order of the end: the server stops accepting and lets calls under way
-// finish, which may wait for the projection; then projection, rehasher and
+// finish, which may wait for the projection; then projection, keeper, rehasher and
 // sweeper stop; then the broker's connection and the database's are closed, and
 // the last spans go to their collector.
 func (s *Service) Run(ctx context.Context) error {
@@ -219,7 +254,7 @@ func (s *Service) Run(ctx context.Context) error {
 	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopWorking()
 	var group errgroup.Group
-	for _, part := range []func(context.Context) error{s.projector.Run, s.rehasher.Run, s.sweeper.Run, s.announce, s.monitor.Run, s.scraped.Run} {
+	for _, part := range []func(context.Context) error{s.projector.Run, s.keeper.Run, s.rehasher.Run, s.sweeper.Run, s.announce, s.monitor.Run, s.scraped.Run} {
 		group.Go(func() error {
 			err := part(working)
 			if err != nil {

@@ -34,11 +34,12 @@ func (h *health) ready() bool {
 	default:
 		return false
 	}
-	return h.follows() && h.database()
+	state := h.projector().State
+	// As at the start, also in a database that was lost: nobody can sign in yet.
+	return h.follows(state) && state != projection.CatchingUp && h.database()
 }
 
-func (h *health) follows() bool {
-	state := h.projector().State
+func (h *health) follows(state projection.State) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if state != projection.Failing && state != projection.RebuildNeeded {

@@ -24,8 +24,8 @@ type observed struct {
 // observe gathers what the parts tell of themselves, once all of them are wired.
 func (s *Service) observe(config Config, logger *slog.Logger) error {
 	checks := []status.Check{
-		{Name: "postgres", Vital: true, Probe: database.Probe(s.pool)},
-		{Name: "projection access", Vital: true, Probe: s.projector.Probe},
+		{Name: "postgres", Vital: true, Probe: s.keeper.Probe},
+		{Name: "projection access", Vital: true, Probe: s.projector.Probe, Projection: s.projector.Health},
 		{Name: "identity", Probe: status.Service(grpchealth.NewClient(s.toLog, config.IdentityURL, serve.ClientInterceptors()))},
 	}
 	sources := []metrics.Source{s.projector.Metrics, s.passwords.Metrics, database.Metrics(name, s.pool)}

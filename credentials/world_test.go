@@ -36,6 +36,7 @@ import (
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(tidy{m}) }
@@ -60,12 +61,14 @@ type world struct {
 	codec     *seal.Codec
 	keyring   *keyring
 	passwords *password.Pool
+	// now is when what is appended occurred.
+	now func() time.Time
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	certificates := t.TempDir()
-	if err := certificate.MakeAuthority(certificates, "gateway", "identity", "credentials", "media"); err != nil {
+	if err := certificate.MakeAuthority(certificates, "gateway", "identity", "credentials", "media", "operator"); err != nil {
 		t.Fatal(err)
 	}
 	logDatabase := teststack.Database(t, database.Migrations{Schema: "log", Files: postgres.Migrations()})
@@ -78,8 +81,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{log: log, keyring: &keyring{keys: make(map[string]seal.Key)}}
-	w.codec = seal.NewCodec(w.keyring, w.keyring, protoregistry.GlobalTypes)
+	w := &world{log: log, keyring: &keyring{keys: make(map[string]seal.Key)}, now: time.Now}
+	w.codec = seal.NewCodec(w.keyring, w.keyring, protoregistry.GlobalTypes, upcast.Step)
 	w.passwords = password.NewPool(password.Params{MemoryKiB: 8, Time: 1, Parallelism: 1}, 2, 100)
 
 	sets, err := store.Migrations()
@@ -146,17 +149,23 @@ func inBackground(t *testing.T, run func(context.Context) error) (stop func()) {
 // start starts credentials and waits until it is ready.
 func (w *world) start(t *testing.T) (address string, stop func()) {
 	t.Helper()
-	service, err := credentials.New(t.Context(), w.config, discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = inBackground(t, service.Run)
+	service, stop := w.begin(t)
 	select {
 	case <-service.Ready():
 	case <-t.Context().Done():
 		t.Fatal(t.Context().Err())
 	}
 	return service.Addr(), stop
+}
+
+// begin starts credentials, whose rows may be old still.
+func (w *world) begin(t *testing.T) (service *credentials.Service, stop func()) {
+	t.Helper()
+	service, err := credentials.New(t.Context(), w.config, discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return service, inBackground(t, service.Run)
 }
 
 // client speaks to credentials as one of the services.
@@ -174,38 +183,56 @@ func (w *world) client(t *testing.T, as, address string) credentialsv1connect.Cr
 // register appends what identity appends for a new account.
 func (w *world) register(t *testing.T, name string) (uuid.UUID, *eventlogv1.Position) {
 	t.Helper()
-	id := uuid.New()
-	verifier, err := w.passwords.Hash(t.Context(), secret.New(rightPassword))
+	id, position, err := w.tryRegister(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return id, w.append(t, id, eventstore.NoStream,
-		&eventsv1.UserRegistered{UserId: id.String(), Username: name, Email: name + "@example.org"},
-		&eventsv1.PasswordSet{UserId: id.String(), Verifier: verifier.Reveal()})
+	return id, position
 }
 
 func (w *world) append(t *testing.T, id uuid.UUID, expected eventstore.ExpectedVersion, messages ...proto.Message) *eventlogv1.Position {
 	t.Helper()
+	position, err := w.tryAppend(t.Context(), id, expected, messages...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return position
+}
+
+// tryRegister is for goroutines, which may not end the test.
+func (w *world) tryRegister(ctx context.Context, name string) (uuid.UUID, *eventlogv1.Position, error) {
+	id := uuid.New()
+	verifier, err := w.passwords.Hash(ctx, secret.New(rightPassword))
+	if err != nil {
+		return id, nil, err
+	}
+	position, err := w.tryAppend(ctx, id, eventstore.NoStream,
+		&eventsv1.UserRegistered{UserId: id.String(), Username: name, Email: name + "@example.org"},
+		&eventsv1.PasswordSet{UserId: id.String(), Verifier: verifier.Reveal()})
+	return id, position, err
+}
+
+func (w *world) tryAppend(ctx context.Context, id uuid.UUID, expected eventstore.ExpectedVersion, messages ...proto.Message) (*eventlogv1.Position, error) {
 	stream := "user-" + id.String()
 	events := make([]eventstore.Event, len(messages))
 	drafts := make([]eventstore.Draft, len(messages))
 	for i, message := range messages {
 		eventID, err := uuid.NewV7()
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
-		events[i] = eventstore.Event{ID: eventID, Log: "identity", Stream: stream, OccurredAt: time.Now().UTC()}
+		events[i] = eventstore.Event{ID: eventID, Log: "identity", Stream: stream, OccurredAt: w.now().UTC()}
 		drafts[i] = eventstore.Draft{Event: &events[i], Message: message}
 	}
-	if err := w.codec.Encode(t.Context(), drafts); err != nil {
-		t.Fatal(err)
+	if err := w.codec.Encode(ctx, drafts); err != nil {
+		return nil, err
 	}
-	appended, err := w.log.Append(t.Context(), eventstore.Append{Stream: stream, Expected: expected, Events: events})
+	appended, err := w.log.Append(ctx, eventstore.Append{Stream: stream, Expected: expected, Events: events})
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	at := appended.Position
-	return &eventlogv1.Position{Log: at.Log, Epoch: at.Epoch, Stream: at.Stream, Version: at.Version}
+	return &eventlogv1.Position{Log: at.Log, Epoch: at.Epoch, Stream: at.Stream, Version: at.Version}, nil
 }
 
 // keyring is identity's, in memory.

@@ -12,5 +12,6 @@
 //	broker/        RabbitMQ: topology, publisher with pipelined confirms, subscriber with coalesced acks
 //	eventlog/      the log served over Connect to the projections of other services
 //	projection/    events into rows: two sources, one apply, read-your-own-writes
+//	backoff/       how long all of them, and the services, pause after a fault
 //	eventtest/     given-when-then, and the conformance suites of the seams
 package eventstore

@@ -22,6 +22,9 @@ var (
 	// ErrEpochChanged: the cursor is of a former epoch, or from before a crash of
 	// the log's server; start from the beginning and skip what is known.
 	ErrEpochChanged = errors.New("the log has entered a new epoch, or its server has crashed since")
+	// ErrAway: something that is needed does not answer. Not a fault of what was
+	// asked for; try again.
+	ErrAway = errors.New("something that is needed is away")
 )
 
 // ReservedError says that a name is taken by another stream.
@@ -130,6 +133,10 @@ type Page struct {
 	Epoch int64
 	// AtHead is true when there was nothing more.
 	AtHead bool
+	// Remaining is about how many events of the log come after this page: rather
+	// more than are left, since offsets are counted, which have gaps. 0 at the head,
+	// and nowhere else.
+	Remaining int64
 }
 
 // Appender writes a log.

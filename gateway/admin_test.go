@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -184,7 +185,8 @@ func TestAChangeOfAnAdministratorSucceedsWhateverBecomesOfTheWait(t *testing.T) 
 
 // bodies are good requests of all methods that need a permission.
 func bodies() map[string]string {
-	return map[string]string{
+	all := operationBodies()
+	maps.Copy(all, map[string]string{
 		createUser: `{"username":"eve","email":"eve@example.com","password":"correct horse"}`,
 		getUser:    `{"userId":"` + eve + `"}`,
 		listUsers:  `{}`,
@@ -192,13 +194,14 @@ func bodies() map[string]string {
 		setRoles:   `{"userId":"` + eve + `","roles":["admin"]}`,
 		deleteUser: `{"userId":"` + eve + `"}`,
 		check:      `{}`,
-	}
+	})
+	return all
 }
 
 func TestWhoMayAdminister(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	auditorMay := map[string]bool{getUser: true, listUsers: true, check: true}
+	auditorMay := map[string]bool{getUser: true, listUsers: true, check: true, listProjections: true, listParked: true, getParked: true}
 	for procedure, body := range bodies() {
 		w.post(procedure, body).refused(t, http.StatusUnauthorized, musterv1.Reason_REASON_UNAUTHENTICATED, "")
 		for _, bearer := range []string{w.bearer(nil), w.bearerOf("owner", "Admin", "administrator")} {

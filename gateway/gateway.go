@@ -34,6 +34,7 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/media/v1/mediav1connect"
+	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/v1/musterv1connect"
@@ -174,6 +175,15 @@ func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, err
 		Now:    time.Now,
 		Logger: logger,
 	}, options))
+	mux.Handle(musterv1connect.NewOperationsServiceHandler(&rpc.Operations{
+		Services: map[string]projectionv1connect.ProjectionServiceClient{
+			"identity":    clientOf(toIdentity, projectionv1connect.NewProjectionServiceClient),
+			"credentials": clientOf(toCredentials, projectionv1connect.NewProjectionServiceClient),
+			"media":       clientOf(toMedia, projectionv1connect.NewProjectionServiceClient),
+		},
+		Logger:  logger,
+		Timeout: config.UpstreamTimeout,
+	}, options))
 	site.Mount(mux, readiness, keys)
 	docs.Mount(mux)
 	serve.Diagnostics(mux, func() bool { return readiness.State(context.Background()).Ready }, names(public)...)
@@ -268,6 +278,7 @@ func publicServices() []protoreflect.ServiceDescriptor {
 		musterv1.File_muster_v1_user_proto.Services().ByName("UserService"),
 		musterv1.File_muster_v1_media_proto.Services().ByName("MediaService"),
 		musterv1.File_muster_v1_admin_proto.Services().ByName("AdminService"),
+		musterv1.File_muster_v1_operations_proto.Services().ByName("OperationsService"),
 		musterv1.File_muster_v1_health_proto.Services().ByName("HealthService"),
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -59,6 +60,10 @@ func TestServicesAreToldWithTheirDependencies(t *testing.T) {
 		Dependencies: []*statusv1.Dependency{
 			{Name: "rabbitmq", State: statusv1.State_STATE_DOWN, Latency: durationpb.New(2 * time.Second), Since: timestamppb.New(time.Unix(20, 0)), Problem: "does not answer"},
 			{Name: "postgres", Vital: true, State: statusv1.State_STATE_UP, Latency: durationpb.New(time.Millisecond), Since: timestamppb.New(time.Unix(11, 0))},
+			{Name: "projection users", State: statusv1.State_STATE_UP, Since: timestamppb.New(time.Unix(12, 0)), Projection: &statusv1.ProjectionHealth{
+				LagEvents: 7, Lag: durationpb.New(3 * time.Second), EventsPerSecond: 41.5, Parked: 2, OldestParkedAt: timestamppb.New(time.Unix(13, 0)),
+				Generation: 4, Progress: proto.Float64(0.5),
+			}},
 		},
 	})
 	got := w.checked(func(a answer) bool { return a.service(t, "gateway")["state"] == "STATE_UP" })
@@ -79,15 +84,26 @@ func TestServicesAreToldWithTheirDependencies(t *testing.T) {
 		t.Errorf("got %v", identity)
 	}
 	dependencies, _ := identity["dependencies"].([]any)
-	if len(dependencies) != 2 || dependencies[0].(map[string]any)["name"] != "postgres" {
+	if len(dependencies) != 3 || dependencies[0].(map[string]any)["name"] != "postgres" {
 		t.Fatalf("got %v", dependencies)
 	}
 	for name, want := range map[string]any{
 		"name": "rabbitmq", "state": "STATE_DOWN", "latency": "2s", "since": "1970-01-01T00:00:20Z", "problem": "does not answer",
 	} {
-		if broker := dependencies[1].(map[string]any); broker[name] != want {
+		if broker := dependencies[2].(map[string]any); broker[name] != want {
 			t.Errorf("%s is %v", name, broker[name])
 		}
+	}
+	projection, _ := dependencies[1].(map[string]any)["projection"].(map[string]any)
+	for name, want := range map[string]any{
+		"lagEvents": "7", "lag": "3s", "eventsPerSecond": 41.5, "parked": "2", "oldestParkedAt": "1970-01-01T00:00:13Z", "generation": "4", "progress": 0.5,
+	} {
+		if projection[name] != want {
+			t.Errorf("%s of the projection is %v", name, projection[name])
+		}
+	}
+	if _, told := dependencies[0].(map[string]any)["projection"]; told {
+		t.Errorf("what is no projection: %v", dependencies[0])
 	}
 	parts, _ := got.service(t, "gateway")["dependencies"].([]any)
 	if len(parts) != 3 {

@@ -36,6 +36,7 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/media/v1/mediav1connect"
+	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -66,12 +67,14 @@ type world struct {
 	credentials *credentialsFake
 	media       *mediaFake
 	// status is how each service says it is.
-	status  map[string]*statusFake
-	gateway *Service
-	base    string
-	client  *http.Client
-	key     ed25519.PrivateKey
-	logs    *syncBuffer
+	status map[string]*statusFake
+	// projections are those of each service.
+	projections map[string]*projectionsFake
+	gateway     *Service
+	base        string
+	client      *http.Client
+	key         ed25519.PrivateKey
+	logs        *syncBuffer
 
 	stopIdentity, stopCredentials, stopMedia, stopGateway context.CancelFunc
 }
@@ -90,6 +93,9 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	}
 	w.media = newMediaFake()
 	w.status = map[string]*statusFake{"identity": newStatusFake(), "credentials": newStatusFake(), "media": newStatusFake()}
+	w.projections = map[string]*projectionsFake{
+		"identity": newProjectionsFake("users", "avatars"), "credentials": newProjectionsFake("access"), "media": newProjectionsFake("files"),
+	}
 	w.identity = &identityFake{
 		register: func(context.Context, *identityv1.RegisterUserRequest) (*identityv1.RegisterUserResponse, error) {
 			return &identityv1.RegisterUserResponse{UserId: ada, Position: position}, nil
@@ -196,6 +202,7 @@ func (w *world) upstream(folder, name string, mount func(*http.ServeMux, connect
 	})
 	mount(mux, options)
 	mux.Handle(statusv1connect.NewStatusServiceHandler(w.status[name], options))
+	mux.Handle(projectionv1connect.NewProjectionServiceHandler(w.projections[name], options))
 	serve.Diagnostics(mux, func() bool { return true })
 	server, err := serve.New(serve.ServerConfig{Name: name, Address: "127.0.0.1:0", Handler: mux, TLS: self.ServerTLS(), Logger: logger})
 	if err != nil {

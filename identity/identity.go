@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/operations"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/seal"
 	"github.com/muster-id/muster/identity/internal/app"
@@ -38,8 +39,11 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
+	projectionv1 "github.com/muster-id/muster/proto/gen/go/muster/projection/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 const (
@@ -113,7 +117,7 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if s.log, err = postgres.Open(ctx, events, app.LogName, s.logger); err != nil {
 		return err
 	}
-	codec := seal.NewCodec(seal.NewCache(ring, seal.MaxCacheAge, cachedKeys, time.Now), ring, protoregistry.GlobalTypes)
+	codec := seal.NewCodec(seal.NewCache(ring, seal.MaxCacheAge, cachedKeys, time.Now), ring, protoregistry.GlobalTypes, upcast.Step)
 	if err := s.follow(ctx, config, self, events, codec, ring); err != nil {
 		return err
 	}
@@ -137,7 +141,9 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	return s.bind(config, self, identity, ring)
 }
 
-// open migrates a database as its owner and opens it as the run-time role.
+// open migrates a database as its owner and opens it as the run-time role. It
+// makes none: these hold the log and its keys, and the loss of either has to be
+// seen, not papered over with an empty one.
 func (s *Service) open(ctx context.Context, owner, runtime secret.String, connections int32, migrations ...database.Migrations) (*pgxpool.Pool, error) {
 	if err := database.Migrate(ctx, owner, migrations...); err != nil {
 		return nil, err
@@ -183,9 +189,11 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 		return err
 	}
 	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, options))
+	mux.Handle(projectionv1connect.NewProjectionServiceHandler(operations.NewHandler(service, access.Actor, s.followers.users, s.followers.avatars), options))
 	databases := database.Alive(s.pools...)
 	serve.Diagnostics(mux, func() bool { return s.serving.Load() && databases() },
-		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName)
+		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName,
+		projectionv1connect.ProjectionServiceName)
 	server, err := serve.New(serve.ServerConfig{
 		Name:    service,
 		Address: config.Listen,
@@ -270,5 +278,6 @@ func services() []protoreflect.ServiceDescriptor {
 		keyringv1.File_muster_keyring_v1_keyring_proto.Services().ByName("KeyringService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
+		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	}
 }

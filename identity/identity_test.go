@@ -47,6 +47,7 @@ import (
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(tidy{m}) }
@@ -416,7 +417,7 @@ func TestAnotherServiceOpensTheEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec := seal.NewCodec(seal.RemoteKeys(h.keyring(t, "credentials")), nil, protoregistry.GlobalTypes)
+	codec := seal.NewCodec(seal.RemoteKeys(h.keyring(t, "credentials")), nil, protoregistry.GlobalTypes, upcast.Step)
 	opened, err := codec.Decode(t.Context(), page.Events)
 	if err != nil {
 		t.Fatal(err)

@@ -27,8 +27,8 @@ func (s *Service) observe(config Config) error {
 	checks := []status.Check{
 		{Name: "postgres", Vital: true, Probe: database.Probe(s.pools[0])},
 		{Name: "postgres keyring", Vital: true, Probe: database.Probe(s.pools[1])},
-		{Name: "projection users", Probe: f.users.Probe},
-		{Name: "projection avatars", Probe: f.avatars.Probe},
+		{Name: "projection users", Probe: f.users.Probe, Projection: f.users.Health},
+		{Name: "projection avatars", Probe: f.avatars.Probe, Projection: f.avatars.Health},
 		{Name: "eraser", Probe: s.erasing},
 		{Name: "credentials", Probe: status.Service(grpchealth.NewClient(s.upstream, config.CredentialsURL, serve.ClientInterceptors()))},
 		{Name: "media", Probe: status.Service(grpchealth.NewClient(f.toMedia, config.MediaURL, serve.ClientInterceptors()))},

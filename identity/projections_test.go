@@ -32,6 +32,7 @@ import (
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	mediaeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/media/events/v1"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 // patience is for what has to happen within moments, on a machine that is busy.
@@ -116,7 +117,7 @@ func (m *media) append(t *testing.T, userID string, version int64, message proto
 	t.Helper()
 	event := eventstore.Event{ID: uuid.New(), Log: "media", Stream: "avatar-" + userID, OccurredAt: time.Now()}
 	draft := eventstore.Draft{Event: &event, Message: message}
-	if err := seal.NewCodec(nil, nil, protoregistry.GlobalTypes).Encode(t.Context(), []eventstore.Draft{draft}); err != nil {
+	if err := seal.NewCodec(nil, nil, protoregistry.GlobalTypes, upcast.Step).Encode(t.Context(), []eventstore.Draft{draft}); err != nil {
 		t.Fatal(err)
 	}
 	appended, err := m.log.Append(t.Context(), eventstore.Append{

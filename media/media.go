@@ -19,6 +19,7 @@ import (
 	"github.com/muster-id/muster/eventstore/broker"
 	"github.com/muster-id/muster/eventstore/eventlog"
 	"github.com/muster-id/muster/eventstore/forwarder"
+	"github.com/muster-id/muster/eventstore/operations"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/projection"
 	"github.com/muster-id/muster/eventstore/seal"
@@ -43,8 +44,11 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
 	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/media/v1/mediav1connect"
+	projectionv1 "github.com/muster-id/muster/proto/gen/go/muster/projection/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 const (
@@ -135,6 +139,8 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	return s.bind(config, self, media)
 }
 
+// openDatabase migrates, and makes no database: this one holds a log, whose loss
+// has to be seen.
 func openDatabase(ctx context.Context, config Config) (*pgxpool.Pool, error) {
 	sets, err := store.Migrations()
 	if err != nil {
@@ -150,7 +156,7 @@ func openDatabase(ctx context.Context, config Config) (*pgxpool.Pool, error) {
 func (s *Service) assemble(config Config, self certificate.Identity) app.App {
 	toIdentity := s.upstream(self, identity, config.IdentityURL)
 	keyring := keyringv1connect.NewKeyringServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors())
-	codec := seal.NewCodec(seal.NewCache(seal.RemoteKeys(keyring), seal.MaxCacheAge, keysCached, time.Now), seal.RemoteMaker(keyring), protoregistry.GlobalTypes)
+	codec := seal.NewCodec(seal.NewCache(seal.RemoteKeys(keyring), seal.MaxCacheAge, keysCached, time.Now), seal.RemoteMaker(keyring), protoregistry.GlobalTypes, upcast.Step)
 	identityLog := eventlog.NewClient(eventlogv1connect.NewEventLogServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors()))
 	rows := store.New(s.pool, time.Now)
 
@@ -228,9 +234,12 @@ func (s *Service) bind(config Config, self certificate.Identity, media app.App) 
 		return err
 	}
 	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, serve.Interceptors(interceptors)))
+	mux.Handle(projectionv1connect.NewProjectionServiceHandler(
+		operations.NewHandler(service, access.Actor, s.files, s.eraser, s.erasure), serve.Interceptors(interceptors)))
 	alive := database.Alive(s.pool)
 	serve.Diagnostics(mux, func() bool { return s.serving.Load() && alive() },
-		mediav1connect.MediaServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName)
+		mediav1connect.MediaServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName,
+		projectionv1connect.ProjectionServiceName)
 	server, err := serve.New(serve.ServerConfig{
 		Name:    service,
 		Address: config.Listen,
@@ -327,5 +336,6 @@ func services() []protoreflect.ServiceDescriptor {
 		mediav1.File_muster_media_v1_media_proto.Services().ByName("MediaService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
+		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	}
 }

@@ -31,9 +31,9 @@ func (s *Service) observe(config Config) error {
 	checks := []status.Check{
 		{Name: "postgres", Vital: true, Probe: database.Probe(s.pool)},
 		{Name: "s3", Probe: status.Answers(s.objects.Ping)},
-		{Name: "projection " + files.Name, Probe: s.files.Probe},
-		{Name: "projection " + eraser.Name, Probe: s.eraser.Probe},
-		{Name: "projection " + erasure.Name, Probe: s.erasure.Probe},
+		{Name: "projection " + files.Name, Probe: s.files.Probe, Projection: s.files.Health},
+		{Name: "projection " + eraser.Name, Probe: s.eraser.Probe, Projection: s.eraser.Health},
+		{Name: "projection " + erasure.Name, Probe: s.erasure.Probe, Projection: s.erasure.Health},
 		{Name: "identity", Probe: ready("identity", config.IdentityURL)},
 		{Name: "credentials", Probe: ready("credentials", config.CredentialsURL)},
 	}

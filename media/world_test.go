@@ -10,7 +10,6 @@ import (
 	"image/png"
 	"io"
 	"log/slog"
-	"mime/multipart"
 	"net/http"
 	"strings"
 	"sync"
@@ -345,46 +344,14 @@ func (h *house) upload(ctx context.Context, t *testing.T) *mediav1.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	post(t, created.Msg, note)
+	if status, answer := teststack.PostForm(t, created.Msg.GetUrl(), created.Msg.GetFields(), note); status != http.StatusCreated {
+		t.Fatalf("the form was answered with %d %s", status, answer)
+	}
 	completed, err := client.CompleteUpload(ctx, connect.NewRequest(&mediav1.CompleteUploadRequest{FileId: created.Msg.GetFileId()}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return completed.Msg.GetFile()
-}
-
-func post(t *testing.T, form *mediav1.CreateUploadResponse, content string) {
-	t.Helper()
-	var body bytes.Buffer
-	writer := multipart.NewWriter(&body)
-	for name, value := range form.GetFields() {
-		if err := writer.WriteField(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	part, err := writer.CreateFormFile("file", "whatever")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(part, content); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, form.GetUrl(), &body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", writer.FormDataContentType())
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	if answer, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusCreated {
-		t.Fatalf("the form was answered with %d %s, %v", response.StatusCode, answer, err)
-	}
 }
 
 // fetch reads an address.

@@ -11,6 +11,7 @@ import (
 	_ "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 	_ "github.com/muster-id/muster/proto/gen/go/muster/media/events/v1"
 	optionsv1 "github.com/muster-id/muster/proto/gen/go/muster/options/v1"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 // open lists the texts that events hold in clear, and why they may.
@@ -90,6 +91,22 @@ func TestEveryEventThatIsSealedSaysUnderWhoseKey(t *testing.T) {
 		key, _ := proto.GetExtension(message.Options(), optionsv1.E_SealingKey).(optionsv1.SealingKey)
 		if said := key != optionsv1.SealingKey_SEALING_KEY_UNSPECIFIED; said != sealed {
 			t.Errorf("%s has sensitive fields: %v, names a key: %v", message.FullName(), sealed, said)
+		}
+	}
+}
+
+// A log that cannot be read any more would be noticed by its operators only.
+func TestEveryFormerVersionOfAnEventHasAnUpcaster(t *testing.T) {
+	t.Parallel()
+	for _, message := range events(t) {
+		present, _ := proto.GetExtension(message.Options(), optionsv1.E_SchemaVersion).(int32)
+		if present = max(present, 1); upcast.Step(string(message.FullName()), present) != nil {
+			t.Errorf("%s has an upcaster from version %d, which is the present one", message.FullName(), present)
+		}
+		for version := range present {
+			if version > 0 && upcast.Step(string(message.FullName()), version) == nil {
+				t.Errorf("%s has no upcaster from version %d", message.FullName(), version)
+			}
 		}
 	}
 }

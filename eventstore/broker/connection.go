@@ -11,7 +11,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 const (
@@ -31,6 +31,8 @@ var (
 	ErrNotConnected = errors.New("not connected to the broker")
 	// ErrClosed means that the owner has closed it.
 	ErrClosed = errors.New("closed")
+
+	errNoAnswer = errors.New("the broker does not answer")
 )
 
 // Config says where the broker is.
@@ -185,11 +187,14 @@ func (l *link) wait(ctx context.Context) error {
 }
 
 // within runs calls that the library does not bound. When they take too long,
-// the socket is closed under them, which ends them.
+// the socket is closed under them, which ends them with errNoAnswer.
 func (l *link) within(limit time.Duration, calls func() error) error {
 	timer := time.AfterFunc(limit, func() { _ = l.socket.Close() })
-	defer timer.Stop()
-	return calls()
+	err := calls()
+	if !timer.Stop() && err != nil {
+		return fmt.Errorf("%w within %s: %w", errNoAnswer, limit, err)
+	}
+	return err
 }
 
 func (l *link) close() {

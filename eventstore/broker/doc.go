@@ -19,6 +19,10 @@
 //   - consuming: its subscriber acknowledges one by one, and its marshaler fails
 //     on a redelivered message of a quorum queue, which then spins.
 //
+// A queue that RabbitMQ has lost, declared and yet without a leader, confirms
+// nothing and so holds up every event that it wants. Its subscriber deletes it and
+// makes it again.
+//
 // Delivery is at least once. First deliveries of a stream come in its order:
 // one publisher sends a page again from its beginning or not at all, and one
 // consumer at a time is active.

@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"log/slog"
@@ -22,7 +24,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/muster-id/muster/eventstore"
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
 )
@@ -167,8 +169,10 @@ type network struct {
 	mu     sync.Mutex
 	limits []int64       // bytes that each next connection may send before it is cut
 	deaf   chan struct{} // non-nil: what the broker says is held back until closed
-	ends   []net.Conn
-	closed bool
+	// swallows tells which frames of a client do not get through; nil for none.
+	swallows func(frame []byte) bool
+	ends     []net.Conn
+	closed   bool
 }
 
 // through gives a URL that leads to the broker through a network, which cuts the
@@ -212,12 +216,48 @@ func (n *network) accept() {
 		if len(n.limits) > 0 {
 			limit, n.limits = n.limits[0], n.limits[1:]
 		}
+		swallows := n.swallows
 		n.mu.Unlock()
 		if closed {
 			n.cut()
 		}
-		n.wait.Go(func() { defer n.drop(client, server); _, _ = io.CopyN(server, client, limit) })
+		n.wait.Go(func() { defer n.drop(client, server); speak(server, io.LimitReader(client, limit), swallows) })
 		n.wait.Go(func() { defer n.drop(client, server); n.listen(client, server) })
+	}
+}
+
+// swallow keeps frames of later connections from the broker.
+func (n *network) swallow(which func(frame []byte) bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.swallows = which
+}
+
+func speak(server io.Writer, client io.Reader, swallows func(frame []byte) bool) {
+	if swallows == nil {
+		_, _ = io.Copy(server, client)
+		return
+	}
+	const head = 7 // kind, channel, size; an octet ends the frame
+	reader := bufio.NewReader(client)
+	if _, err := io.CopyN(server, reader, int64(len("AMQP\x00\x00\x09\x01"))); err != nil {
+		return
+	}
+	for {
+		peeked, err := reader.Peek(head)
+		if err != nil {
+			return
+		}
+		frame := make([]byte, head+binary.BigEndian.Uint32(peeked[3:])+1)
+		if _, err := io.ReadFull(reader, frame); err != nil {
+			return
+		}
+		if swallows(frame) {
+			continue
+		}
+		if _, err := server.Write(frame); err != nil {
+			return
+		}
 	}
 }
 

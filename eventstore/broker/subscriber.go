@@ -11,17 +11,29 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	amqp "github.com/rabbitmq/amqp091-go"
 
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
-// prefetch is how many messages a consumer may hold unanswered.
-const prefetch = 1000
+const (
+	// prefetch is how many messages a consumer may hold unanswered.
+	prefetch = 1000
+	// muteLimit is how many attempts a queue may leave without an answer before it
+	// counts as lost. An election takes less than one.
+	muteLimit = 2
+	// deleteTimeout bounds the deletion of a lost queue: RabbitMQ looks for its
+	// leader for 5 s, and may wait as long for its end.
+	deleteTimeout = 15 * time.Second
+)
 
 // ErrUnknownQueue means that the subscriber was not given that queue's topology.
 var ErrUnknownQueue = errors.New("no topology for this queue")
 
-// errCancelled: the broker has ended the consumer.
-var errCancelled = errors.New("queue was deleted, or its node is gone")
+var (
+	// errCancelled: the broker has ended the consumer.
+	errCancelled = errors.New("queue was deleted, or its node is gone")
+	// errMute: the queue was declared and cannot be consumed.
+	errMute = errors.New("queue has no leader")
+)
 
 // Subscriber consumes queues that it declares itself.
 //
@@ -34,6 +46,8 @@ type Subscriber struct {
 	connection *Connection
 	topologies map[string]Topology
 	prefetch   int
+	// consumeTimeout is how long a queue may take to answer.
+	consumeTimeout time.Duration
 
 	mu      sync.Mutex
 	closed  bool
@@ -46,7 +60,9 @@ var _ message.Subscriber = (*Subscriber)(nil)
 // NewSubscriber makes a subscriber for these queues on a connection, which
 // stays the caller's.
 func NewSubscriber(connection *Connection, topologies ...Topology) *Subscriber {
-	s := &Subscriber{connection: connection, topologies: make(map[string]Topology), prefetch: prefetch}
+	s := &Subscriber{
+		connection: connection, topologies: make(map[string]Topology), prefetch: prefetch, consumeTimeout: callTimeout,
+	}
 	for _, topology := range topologies {
 		s.topologies[topology.Queue] = topology
 	}
@@ -96,8 +112,19 @@ func (s *Subscriber) run(ctx context.Context, topology Topology, out chan<- *mes
 	logger := s.connection.logger.With(slog.String("queue", topology.Queue))
 	var retry backoff.Backoff
 	reported := false
+	mute := 0 // attempts that the queue has not answered since it was consumed last
 	for {
-		consumer, err := s.open(ctx, topology)
+		lost := mute == muteLimit
+		if lost {
+			logger.Warn("queue has no leader, deleting it and making it again")
+		}
+		consumer, err := s.open(ctx, topology, lost)
+		switch {
+		case err == nil || lost:
+			mute = 0
+		case errors.Is(err, errMute):
+			mute++
+		}
 		if err == nil {
 			since := time.Now()
 			logger.Info("consuming")
@@ -128,8 +155,16 @@ type consumer struct {
 	cancelled  <-chan string
 }
 
-// open waits for the broker, declares the queue and starts to consume it.
-func (s *Subscriber) open(ctx context.Context, topology Topology) (*consumer, error) {
+// open waits for the broker, declares the queue and starts to consume it. A lost
+// queue is deleted first.
+//
+// RabbitMQ loses a quorum queue when it is killed within about a second of the
+// queue's declaration: at its next start the queue has a name, and a member that
+// is in no term and calls no election. Declaring it is answered, consuming it is
+// not, and nothing that is routed to it is confirmed, for whatever other queue it
+// may be as well. That does not pass by itself; deleting the queue costs nothing,
+// since the log has its messages.
+func (s *Subscriber) open(ctx context.Context, topology Topology, lost bool) (*consumer, error) {
 	link, err := s.connection.await(ctx)
 	if err != nil {
 		return nil, err
@@ -141,15 +176,26 @@ func (s *Subscriber) open(ctx context.Context, topology Topology) (*consumer, er
 		}
 		c.closed = c.channel.NotifyClose(make(chan *amqp.Error, 1))
 		c.cancelled = c.channel.NotifyCancel(make(chan string, 1))
-		if err := topology.declare(c.channel); err != nil {
-			return err
-		}
-		if err := c.channel.Qos(s.prefetch, 0, false); err != nil {
-			return err
-		}
-		c.deliveries, err = c.channel.Consume(topology.Queue, "", false, false, false, false, nil)
-		return err
+		return c.channel.Qos(s.prefetch, 0, false)
 	})
+	if err == nil && lost {
+		err = link.within(deleteTimeout, func() error {
+			_, err := c.channel.QueueDelete(topology.Queue, false, false, false)
+			return err
+		})
+	}
+	if err == nil {
+		err = link.within(callTimeout, func() error { return topology.declare(c.channel) })
+	}
+	if err == nil {
+		err = link.within(s.consumeTimeout, func() (err error) {
+			c.deliveries, err = c.channel.Consume(topology.Queue, "", false, false, false, false, nil)
+			return err
+		})
+		if errors.Is(err, errNoAnswer) {
+			err = fmt.Errorf("%w: %w", errMute, err)
+		}
+	}
 	if err != nil {
 		c.close()
 		return nil, fmt.Errorf("consume %s: %w", topology.Queue, err)

@@ -1,11 +1,15 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
@@ -232,6 +236,70 @@ func TestAQueueThatIsDeletedIsDeclaredAgain(t *testing.T) {
 		_, err := breaking.QueueDelete(users.Queue, false, false, false)
 		require.NoError(t, err)
 		require.NoError(t, breaking.ExchangeDelete(Exchange, false, false))
+	}
+}
+
+// calls tells whether a frame calls a method on a queue: class and method number,
+// two reserved octets, the queue's name.
+func calls(frame []byte, class, method byte, queue string) bool {
+	of := append([]byte{0, class, 0, method, 0, 0, byte(len(queue))}, queue...)
+	return frame[0] == 1 && bytes.HasPrefix(frame[7:], of)
+}
+
+func TestAQueueWithoutALeaderIsMadeAgainAndASlowOneIsKept(t *testing.T) {
+	t.Parallel()
+	for name, patient := range map[string]bool{"without a leader": false, "slow": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := teststack.VirtualHost(t)
+			other := Topology{Queue: "identity.users", Bindings: users.Bindings}
+			declared(t, url, users)
+			declared(t, url, other)
+			sent := events(t, 1, 2)
+			publisher := NewPublisher(connected(t, url))
+			require.NoError(t, publisher.PublishBatch(t.Context(), sent[:1]))
+
+			// Consuming it has no answer: but once, or until it is deleted.
+			var unanswered, deleted atomic.Int32
+			n, distant := through(t, url)
+			n.swallow(func(frame []byte) bool {
+				const basic, consume, queue, remove = 60, 20, 50, 40
+				if calls(frame, queue, remove, users.Queue) {
+					deleted.Add(1)
+				}
+				if !calls(frame, basic, consume, users.Queue) || deleted.Load() > 0 {
+					return false
+				}
+				return unanswered.Add(1) == 1 || !patient
+			})
+			log := &logged{}
+			connection, err := Connect(t.Context(), Config{URL: secret.New(distant), Logger: slog.New(slog.NewTextHandler(log, nil))})
+			require.NoError(t, err)
+			defer connection.Close() //nolint:errcheck // it has no error
+			subscriber := NewSubscriber(connection, users, other)
+			subscriber.consumeTimeout = 2 * time.Second
+			defer subscriber.Close() //nolint:errcheck // it has no error
+			received, err := subscriber.Subscribe(t.Context(), users.Queue)
+			require.NoError(t, err)
+			beside, err := subscriber.Subscribe(t.Context(), other.Queue)
+			require.NoError(t, err)
+
+			eventually(t, "it is consumed", func() bool {
+				return regexp.MustCompile(`msg=consuming .*queue=` + users.Queue).MatchString(log.String())
+			})
+			if patient {
+				require.Equal(t, sent[0], decode(t, receive(t, received)))
+				require.Zero(t, deleted.Load())
+			} else {
+				require.EqualValues(t, 1, deleted.Load())
+				require.EqualValues(t, muteLimit, unanswered.Load())
+			}
+			publishUntil(t, publisher, sent[1:])
+			for _, from := range []<-chan *message.Message{received, beside} {
+				for decode(t, receive(t, from)).Version != 2 { // the first may come again
+				}
+			}
+		})
 	}
 }
 

@@ -49,8 +49,16 @@ func (c *Client) ReadLog(ctx context.Context, after eventstore.Cursor, limit int
 	}
 	return eventstore.Page{
 		Events: events, Next: eventstore.Cursor(response.Msg.GetNextCursor()),
-		Epoch: response.Msg.GetEpoch(), AtHead: response.Msg.GetAtHead(),
+		Epoch: response.Msg.GetEpoch(), AtHead: response.Msg.GetAtHead(), Remaining: remaining(response.Msg),
 	}, nil
+}
+
+// remaining is 0 at the head only, also where an older server does not tell it.
+func remaining(page *eventlogv1.ReadLogResponse) int64 {
+	if page.GetAtHead() {
+		return 0
+	}
+	return max(page.GetRemaining(), 1)
 }
 
 // ReadStream reads as eventstore.StreamReader says. A response is bounded by
@@ -87,14 +95,3 @@ func (c *Client) readStreamOnce(ctx context.Context, stream string, from int64, 
 }
 
 func bounded(limit int) int32 { return int32(min(max(limit, 0), maxLimit)) }
-
-func fromProtos(protos []*eventlogv1.Event) ([]eventstore.Event, error) {
-	events := make([]eventstore.Event, len(protos))
-	for i, event := range protos {
-		var err error
-		if events[i], err = FromProto(event); err != nil {
-			return nil, err
-		}
-	}
-	return events, nil
-}

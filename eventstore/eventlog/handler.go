@@ -59,7 +59,7 @@ func (h *Handler) ReadLog(ctx context.Context, request *connect.Request[eventlog
 			continue
 		}
 		return connect.NewResponse(&eventlogv1.ReadLogResponse{
-			Events: events, NextCursor: string(page.Next), Epoch: page.Epoch, AtHead: page.AtHead,
+			Events: events, NextCursor: string(page.Next), Epoch: page.Epoch, AtHead: page.AtHead, Remaining: page.Remaining,
 		}), nil
 	}
 }
@@ -79,14 +79,6 @@ func limitOf(asked int32) int {
 		return defaultLimit
 	}
 	return int(asked)
-}
-
-func toProtos(events []eventstore.Event) []*eventlogv1.Event {
-	protos := make([]*eventlogv1.Event, len(events))
-	for i, event := range events {
-		protos[i] = ToProto(event)
-	}
-	return protos
 }
 
 // fit tells how many of the events fit into a response: one at least.

@@ -140,6 +140,9 @@ func (m *model) readLog(t *testing.T, r *rapid.T, store StoreUnderTest) {
 	if len(page.Events) > limit || (page.AtHead && len(m.ids) > 0) {
 		r.Fatalf("%d events by %d, at the head %v with %d undelivered", len(page.Events), limit, page.AtHead, len(m.ids))
 	}
+	if page.AtHead != (page.Remaining == 0) || page.Remaining < 0 {
+		r.Fatalf("at the head %v, and %d are left", page.AtHead, page.Remaining)
+	}
 }
 
 func (m *model) readStream(t *testing.T, r *rapid.T, store StoreUnderTest) {

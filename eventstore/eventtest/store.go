@@ -43,6 +43,7 @@ func RunStore(t *testing.T, open func(t *testing.T) StoreUnderTest) {
 		"of the last two holders one stays":                       lastHoldersRace,
 		"a stream is read from a version on":                      streamFrom,
 		"a log is read in pages":                                  logPages,
+		"a page tells how many events are left":                   remainingTold,
 		"a cursor goes on where it stood":                         cursorResumes,
 		"a cursor of nobody is refused":                           cursorInvalid,
 		"a reader at the head waits":                              headWaits,
@@ -433,6 +434,33 @@ func logPages(t *testing.T, store StoreUnderTest) {
 				t.Errorf("by %d: version %d after %d", limit, event.Version, versions[event.Stream])
 			}
 			versions[event.Stream] = event.Version
+		}
+	}
+}
+
+func remainingTold(t *testing.T, store StoreUnderTest) {
+	const streams, each = 4, 5
+	for range streams {
+		mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(each)})
+	}
+	for _, limit := range []int{1, 6, streams * each} {
+		left := int64(streams * each)
+		var cursor eventstore.Cursor
+		for range streams*each + 2 {
+			page, err := store.ReadLog(t.Context(), cursor, limit, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			left -= int64(len(page.Events))
+			if page.AtHead != (page.Remaining == 0) || page.Remaining < left {
+				t.Errorf("by %d: it says that %d are left of %d, at the head %v", limit, page.Remaining, left, page.AtHead)
+			}
+			if cursor = page.Next; page.AtHead {
+				break
+			}
+		}
+		if left != 0 {
+			t.Errorf("by %d: %d events were not read", limit, left)
 		}
 	}
 }

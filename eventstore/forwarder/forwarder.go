@@ -13,8 +13,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/eventstore/broker"
-	"github.com/muster-id/muster/eventstore/internal/backoff"
 	"github.com/muster-id/muster/eventstore/internal/tracing"
 )
 

@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/muster-id/muster/eventstore"
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/eventstore/internal/tracing"
 )
 

@@ -105,6 +105,7 @@ type place struct {
 	// new is the snapshot that the present tick goes to; zero between two ticks.
 	new snapshot
 	// reached is the offset, inside the tick, up to which everything is read.
+	// Between two ticks it is the last one's end, and not a part of the cursor.
 	reached int64
 	// bound is the last offset of a tick that is read along the offset index; 0
 	// for one that is read by its candidates.

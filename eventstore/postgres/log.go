@@ -100,8 +100,9 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from int64, limit i
 	if err != nil {
 		return nil, fmt.Errorf("read stream: %w", err)
 	}
+	var like metadata
 	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (eventstore.Event, error) {
-		_, event, err := l.reader.scan(row)
+		_, event, err := l.reader.scan(row, &like)
 		return event, err
 	})
 	if err != nil {

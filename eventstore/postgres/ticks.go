@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
 	_ "embed" // the statements
 	"encoding/json"
@@ -21,9 +22,12 @@ const (
 	// service; a single event may be larger.
 	pageBytes = 3 << 20
 	// rangeWindow bounds the rows that one statement looks at along the offset
-	// index, and rangeWindows the statements of one call.
+	// index, and rangeWindows the statements of one call. The first looks at not
+	// much more than a page, or at firstWindow: a server that has no statistics of
+	// the table yet sorts all of it.
 	rangeWindow  = 50_000
 	rangeWindows = 40
+	firstWindow  = 5_000
 )
 
 //go:embed queries/lifetime.sql
@@ -43,6 +47,9 @@ var tickCandidatesSQL string
 
 //go:embed queries/tick_range.sql
 var tickRangeSQL string
+
+//go:embed queries/last_offset.sql
+var lastOffsetSQL string
 
 // querier is a pool, a connection or a transaction. Ticks are read outside
 // transactions: a snapshot counts its own transaction as visible.
@@ -76,6 +83,7 @@ func (r reader) page(ctx context.Context, db querier, after eventstore.Cursor, l
 	}
 	fresh := false
 	var events []eventstore.Event
+	window := max(firstWindow, 2*limit)
 	for range rangeWindows {
 		if !at.inTick() {
 			fresh = true
@@ -86,14 +94,32 @@ func (r reader) page(ctx context.Context, db querier, after eventstore.Cursor, l
 				break
 			}
 		}
-		if events, at, err = r.fetch(ctx, db, at, limit); err != nil {
+		if events, at, err = r.fetch(ctx, db, at, limit, window); err != nil {
 			return eventstore.Page{}, err
 		}
 		if len(events) > 0 {
 			break
 		}
+		window = rangeWindow
 	}
-	return eventstore.Page{Events: events, Next: r.encode(at), Epoch: r.epoch, AtHead: fresh && !at.inTick()}, nil
+	page := eventstore.Page{Events: events, Next: r.encode(at), Epoch: r.epoch, AtHead: fresh && !at.inTick()}
+	if !page.AtHead {
+		if page.Remaining, err = r.remaining(ctx, db, at); err != nil {
+			return eventstore.Page{}, err
+		}
+	}
+	return page, nil
+}
+
+// remaining is about how many events come after a place that is not at the head.
+// What was committed late, at a smaller offset, is not counted; what was read
+// already, at a greater one, is.
+func (r reader) remaining(ctx context.Context, db querier, at place) (int64, error) {
+	var last int64
+	if err := db.QueryRow(ctx, lastOffsetSQL).Scan(&last); err != nil {
+		return 0, fmt.Errorf("look for the last offset: %w", err)
+	}
+	return max(last-at.reached, 1), nil
 }
 
 // here is the present place, with the last offset that its snapshot sees. It
@@ -183,9 +209,10 @@ func (r reader) begin(ctx context.Context, db querier, at place, limit int) (pla
 	return next, nil
 }
 
-// fetch reads a page of the present tick.
-func (r reader) fetch(ctx context.Context, db querier, at place, limit int) ([]eventstore.Event, place, error) {
-	end := min(at.bound, at.reached+rangeWindow)
+// fetch reads a page of the present tick; along the offset index it looks at a
+// window of offsets.
+func (r reader) fetch(ctx context.Context, db querier, at place, limit, window int) ([]eventstore.Event, place, error) {
+	end := min(at.bound, at.reached+int64(window))
 	batch := &pgx.Batch{}
 	// On the same connection, so in the lifetime that the rows are of. The last
 	// look may have been on another, before a crash.
@@ -210,9 +237,13 @@ func (r reader) fetch(ctx context.Context, db querier, at place, limit int) ([]e
 	}
 	defer rows.Close()
 	var events []eventstore.Event
+	if at.bound > 0 {
+		events = make([]eventstore.Event, 0, min(int64(limit), end-at.reached))
+	}
 	size := 0
+	var like metadata
 	for rows.Next() {
-		offset, event, err := r.scan(rows)
+		offset, event, err := r.scan(rows, &like)
 		if err != nil {
 			return nil, at, fmt.Errorf("read a tick: %w", err)
 		}
@@ -230,7 +261,7 @@ func (r reader) fetch(ctx context.Context, db querier, at place, limit int) ([]e
 		at.reached = end
 		return events, at, nil
 	}
-	return events, place{lifetime: at.lifetime, old: at.new}, nil
+	return events, place{lifetime: at.lifetime, old: at.new, reached: at.reached}, nil
 }
 
 // sizeOf is about what an event takes on the wire.
@@ -239,18 +270,38 @@ func sizeOf(event eventstore.Event) int {
 	return envelope + len(event.Payload) + len(event.Sealed) + len(event.MetadataSealed)
 }
 
-// scan reads a row in the column order of all the statements that read events.
-func (r reader) scan(row pgx.Row) (offset int64, event eventstore.Event, err error) {
+// metadata is that of the last event: events of one command stand side by side
+// and have the same, and to read it takes longer than all the rest of an event.
+type metadata struct {
+	text []byte
+	read eventstore.Metadata
+}
+
+func (m *metadata) of(text []byte) (eventstore.Metadata, error) {
+	if m.text != nil && bytes.Equal(m.text, text) {
+		return m.read, nil
+	}
+	var read eventstore.Metadata
+	if err := json.Unmarshal(text, &read); err != nil {
+		return read, fmt.Errorf("read metadata: %w", err)
+	}
+	m.text, m.read = text, read
+	return read, nil
+}
+
+// scan reads a row in the column order of all the statements that read events,
+// after one whose metadata may be like its own.
+func (r reader) scan(row pgx.Row, like *metadata) (offset int64, event eventstore.Event, err error) {
 	var id, key, metadataKey pgtype.UUID
-	var metadata []byte
+	var text []byte
 	var occurred time.Time
 	err = row.Scan(&offset, &id, &event.Stream, &event.Version, &event.Shard, &event.Type, &event.SchemaVersion, &occurred,
-		&event.Payload, &event.Sealed, &key, &metadata, &event.MetadataSealed, &metadataKey)
+		&event.Payload, &event.Sealed, &key, &text, &event.MetadataSealed, &metadataKey)
 	if err != nil {
 		return 0, event, err
 	}
-	if err := json.Unmarshal(metadata, &event.Metadata); err != nil {
-		return 0, event, fmt.Errorf("read metadata: %w", err)
+	if event.Metadata, err = like.of(text); err != nil {
+		return 0, event, err
 	}
 	event.ID, event.Log, event.Epoch = uuid.UUID(id.Bytes), r.log, r.epoch
 	event.OccurredAt = occurred.UTC()

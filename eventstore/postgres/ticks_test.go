@@ -291,6 +291,34 @@ func TestAGapInTheOffsetsIsPassed(t *testing.T) {
 	}
 }
 
+// Where offsets have no gaps, and nothing else is appended, it is exact.
+func TestPagesTellHowManyEventsAreLeft(t *testing.T) {
+	t.Parallel()
+	log := newFixture(t)
+	before := head(t, log.Log)
+	const count, limit = 20, 6
+	for range count {
+		mustAppend(t, log.Log, newStream(), eventstore.NoStream, 1)
+	}
+	for name, cursor := range map[string]eventstore.Cursor{"along the offsets": "", "by candidates": before} {
+		var told []int64
+		for {
+			page, err := log.ReadLog(t.Context(), cursor, limit, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			told = append(told, page.Remaining)
+			if cursor = page.Next; page.AtHead {
+				break
+			}
+		}
+		// Only the next look tells that a page was the last.
+		if want := "[14 8 2 1 0]"; fmt.Sprint(told) != want {
+			t.Errorf("%s: %v are left, want %s", name, told, want)
+		}
+	}
+}
+
 func TestTicksUseIndexes(t *testing.T) {
 	t.Parallel()
 	log := newFixture(t)

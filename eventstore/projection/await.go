@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/muster-id/muster/eventstore"
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 // What Await can be refused with, beside eventstore.ErrEpochChanged.

@@ -37,12 +37,17 @@ func TestAwaitIsWokenByTheCommit(t *testing.T) {
 	if err := p.store.register(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	at, _, ok := p.begin(t.Context())
+	if !ok {
+		t.Fatal("not begun")
+	}
+	f := &follower{Projector: p, incarnation: at.incarnation, queue: make(chan work, batchLimit), caughtUp: make(chan struct{})}
 	// Only the apply loop runs: nobody looks for what other processes applied.
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		p.applyAll(ctx)
+		_ = f.applyAll(ctx)
 	}()
 	defer func() { cancel(); <-ended }()
 	waited := make(chan error, 1)
@@ -55,7 +60,7 @@ func TestAwaitIsWokenByTheCommit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.submitPage(ctx, page); err != nil {
+	if _, err := f.submitPage(ctx, page); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-waited; err != nil {

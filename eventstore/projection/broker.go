@@ -9,7 +9,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"github.com/muster-id/muster/eventstore"
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 var errSubscriptionEnded = errors.New("the subscription ended")
@@ -17,18 +17,18 @@ var errSubscriptionEnded = errors.New("the subscription ended")
 // consume queues what the broker delivers, and subscribes again when that ends.
 // Nothing is taken before the tail has reached the head: what the catching up
 // brings anyway would come as gaps, one read of the log each.
-func (p *Projector) consume(ctx context.Context) {
+func (f *follower) consume(ctx context.Context) {
 	var retry backoff.Backoff
 	for {
-		messages, err := p.subscriber.Subscribe(ctx, p.topic)
+		messages, err := f.subscriber.Subscribe(ctx, f.topic)
 		if err == nil {
-			p.status.report(partBroker, nil)
+			f.status.report(partBroker, nil)
 			select {
 			case <-ctx.Done():
 				return
-			case <-p.caughtUp:
+			case <-f.caughtUp:
 			}
-			if p.receive(ctx, messages) {
+			if f.receive(ctx, messages) {
 				retry.Reset()
 			}
 			err = errSubscriptionEnded
@@ -36,7 +36,7 @@ func (p *Projector) consume(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		p.status.report(partBroker, fmt.Errorf("subscribe: %w", err))
+		f.status.report(partBroker, fmt.Errorf("subscribe: %w", err))
 		if retry.Pause(ctx) != nil {
 			return
 		}
@@ -45,7 +45,7 @@ func (p *Projector) consume(ctx context.Context) {
 
 // receive queues messages until their channel or ctx ends, and tells whether
 // there was one.
-func (p *Projector) receive(ctx context.Context, messages <-chan *message.Message) bool {
+func (f *follower) receive(ctx context.Context, messages <-chan *message.Message) bool {
 	some := false
 	for {
 		var next work
@@ -57,23 +57,23 @@ func (p *Projector) receive(ctx context.Context, messages <-chan *message.Messag
 				return some
 			}
 			some = true
-			event, err := p.read(delivered)
+			event, err := f.read(delivered)
 			if err != nil {
 				// To the dead letters. Nothing is lost: the tail brings every event.
-				p.status.dropped()
-				p.logger.Warn("broker's message dropped", "message", delivered.UUID, "error", err)
+				f.status.dropped()
+				f.logger.Warn("broker's message dropped", "message", delivered.UUID, "error", err)
 				delivered.Nack()
 				continue
 			}
 			next = work{event: event, message: delivered}
 		}
 		if now := time.Now(); now.Sub(next.event.OccurredAt) <= lateAfter {
-			p.brokerInTime.Store(now.UnixNano())
+			f.brokerInTime.Store(now.UnixNano())
 		}
 		select {
 		case <-ctx.Done():
 			return some
-		case p.queue <- next:
+		case f.queue <- next:
 		}
 	}
 }

@@ -64,15 +64,26 @@ type tester interface {
 // itself, so that what guards it is what is tested.
 type tallies struct {
 	name string
-	// before is called with each batch, inside the transaction.
-	before func(ctx context.Context, tx pgx.Tx, events []eventstore.Opened) error
+	// before is called with each batch, inside the transaction; beforeIn with the
+	// generation too.
+	beforeIn func(ctx context.Context, generation int64, events []eventstore.Opened) error
+	before   func(ctx context.Context, tx pgx.Tx, events []eventstore.Opened) error
 }
 
 func (p *tallies) Name() string { return p.name }
 
+func (p *tallies) Tables() []Table {
+	return []Table{{Name: "read.tallies", Key: []string{"projection", "stream_id"}, Sensitive: []string{"digest"}}}
+}
+
 func (p *tallies) Handles(eventType string) bool { return eventType == counted }
 
 func (p *tallies) Apply(ctx context.Context, tx pgx.Tx, generation int64, events []eventstore.Opened) error {
+	if p.beforeIn != nil {
+		if err := p.beforeIn(ctx, generation, events); err != nil {
+			return err
+		}
+	}
 	if p.before != nil {
 		if err := p.before(ctx, tx, events); err != nil {
 			return err
@@ -96,7 +107,12 @@ type tally struct {
 // rows of a projection's generation 1.
 func (p *tallies) rows(t tester, pool *pgxpool.Pool) map[string]tally {
 	t.Helper()
-	rows, err := pool.Query(context.Background(), `SELECT stream_id, events, digest FROM read.tallies WHERE projection = $1 AND generation = 1`, p.name)
+	return p.rowsOf(t, pool, 1)
+}
+
+func (p *tallies) rowsOf(t tester, pool *pgxpool.Pool, generation int64) map[string]tally {
+	t.Helper()
+	rows, err := pool.Query(context.Background(), `SELECT stream_id, events, digest FROM read.tallies WHERE projection = $1 AND generation = $2`, p.name, generation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +168,8 @@ type fakeLog struct {
 	away error
 	// shown is how many events ReadLog shows; all of them where negative.
 	shown int
+	// small bounds the events of a page; 0 for the caller's limit.
+	small int
 	// mangle spoils a page, which a real log never does.
 	mangle func([]eventstore.Event) []eventstore.Event
 	// gaps counts the calls of ReadStream, and atGap is called in each.
@@ -247,6 +265,9 @@ func (l *fakeLog) page(after eventstore.Cursor, limit int) (eventstore.Page, <-c
 	if l.shown >= 0 {
 		head = min(head, l.shown)
 	}
+	if l.small > 0 {
+		limit = min(limit, l.small)
+	}
 	end := max(start, min(head, start+limit))
 	events := append([]eventstore.Event(nil), l.events[start:end]...)
 	for i := range events {
@@ -259,7 +280,7 @@ func (l *fakeLog) page(after eventstore.Cursor, limit int) (eventstore.Page, <-c
 		Events: events,
 		Next:   eventstore.Cursor(fmt.Sprintf("%d:%d", l.epoch, end)),
 		Epoch:  l.epoch,
-		AtHead: end == head,
+		AtHead: end == head, Remaining: int64(head - end),
 	}, l.changed, nil
 }
 

@@ -3,6 +3,7 @@ package projection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,7 +35,8 @@ func TestWhatOperatorsAreTold(t *testing.T) {
 		"failing":                       {Stats{State: Failing, HeldUpSince: now.Add(-time.Hour), HeldUp: unapplied, LastError: secret}, statusv1.State_STATE_DOWN, unapplied},
 		"no log, and no broker":         {Stats{State: Live, HeldUpSince: now.Add(-time.Hour), HeldUp: unread, LastError: secret}, statusv1.State_STATE_DOWN, unread},
 		"no log, but the broker":        {Stats{State: Live, HeldUpSince: now.Add(-time.Hour), HeldUp: unread, BrokerDelivers: true}, statusv1.State_STATE_DEGRADED, unread},
-		"a new epoch":                   {Stats{State: RebuildNeeded, LastError: secret}, statusv1.State_STATE_DOWN, "rebuilt"},
+		"a new epoch":                   {Stats{State: RebuildNeeded, LastError: secret}, statusv1.State_STATE_DOWN, "made anew"},
+		"a stream waits":                {Stats{State: Live, Parked: 2}, statusv1.State_STATE_DEGRADED, "2 streams wait"},
 		"no log from the very start on": {Stats{State: CatchingUp, HeldUpSince: now.Add(-time.Hour), HeldUp: unread}, statusv1.State_STATE_DOWN, unread},
 	} {
 		state, problem, err := test.stats.probe(now)
@@ -70,7 +72,7 @@ func TestWhatIsHeldUpShowsUntilItGetsOn(t *testing.T) {
 	if first.HeldUpSince.IsZero() || first.HeldUp != unapplied || first.Pending != 1 {
 		t.Errorf("inside the transaction: %+v", first)
 	}
-	release <- errors.New("no")
+	release <- fmt.Errorf("no: %w", ErrAway)
 	<-entered
 	if second := p.Stats(); second.State != Failing || !second.HeldUpSince.Equal(first.HeldUpSince) {
 		t.Errorf("in the second go: %+v, since %v", second, first.HeldUpSince)

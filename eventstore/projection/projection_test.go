@@ -210,7 +210,7 @@ func TestFailingApplyIsRetriedNotSkippedNotAcknowledged(t *testing.T) {
 	b.projection.before = func(context.Context, pgx.Tx, []eventstore.Opened) error {
 		tried <- struct{}{}
 		if broken.Load() {
-			return errors.New("the row is not to be had")
+			return fmt.Errorf("the row is not to be had: %w", ErrAway)
 		}
 		return nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 )
@@ -33,8 +34,25 @@ type Stats struct {
 	Applied int64
 	// Dropped counts the broker's messages that were no events of this log.
 	Dropped int64
-	// Lag of the last event applied, from its command to the rows.
-	Lag time.Duration
+	// Latency of the last event applied, from its command to the rows.
+	Latency time.Duration
+	// Rate is how many events were applied a second, in the last seconds, by this
+	// process.
+	Rate float64
+	// LagEvents are those of the log that are not in the rows, at most, as far as
+	// this process knows. Lag is how old the oldest of them is, or for how long the
+	// log could not be read.
+	LagEvents int64
+	Lag       time.Duration
+	// Parked counts the streams that wait behind an event that cannot be applied;
+	// OldestParked is since when the first of them does.
+	Parked       int64
+	OldestParked time.Time
+	// Progress of the operation that is under way, 0 to 1; nil when there is none.
+	Progress *float64
+	// Unknown counts the events that were applied, by type, whose type this
+	// program does not know: a newer one has written them.
+	Unknown map[string]int64
 	// LastError is what fails at present; empty when nothing does.
 	LastError string
 	// BrokerDelivers is true while the broker brings events in time, so that
@@ -44,7 +62,7 @@ type Stats struct {
 	Batches int64
 	// Pending are the events of the batch that is being applied.
 	Pending int
-	// Generation of the rows that were written last; 0 before the first.
+	// Generation of the rows that serve; 0 before that was looked up.
 	Generation int64
 	// HeldUpSince is since when there is work that does not get on: a batch that
 	// is not in the rows yet, or a log that cannot be read. Zero while there is
@@ -89,12 +107,79 @@ type status struct {
 	logger *slog.Logger
 
 	mu       sync.Mutex
-	now      Stats // but State and LastError
+	now      Stats // but State, LastError, Rate and Lag
 	failures [parts]error
 	caughtUp bool
+	applying rate
+	// oldest is when the oldest event occurred that is not in the rows; zero when
+	// all are.
+	oldest time.Time
 	// batch is since when a batch is being applied, unread since when the log
 	// cannot be read; zero for neither.
 	batch, unread time.Time
+}
+
+// maxUnknown bounds the types that are counted.
+const maxUnknown = 100
+
+func newStatus(logger *slog.Logger) *status { return &status{logger: logger} }
+
+// begins notes that the log is followed from where the rows stand.
+func (s *status) begins() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.caughtUp = false
+}
+
+// behind notes how many events of the log are not in the rows, the oldest of
+// which occurred then; none once the head is reached.
+func (s *status) behind(events int64, oldest time.Time, atHead bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.LagEvents = events
+	switch {
+	case events == 0 && atHead:
+		s.oldest = time.Time{}
+	case !oldest.IsZero():
+		s.oldest = oldest
+	}
+}
+
+// observed notes what the tables say.
+func (s *status) observed(generation, parked int64, oldest *time.Time, last *Operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.Generation, s.now.Parked, s.now.OldestParked = generation, parked, time.Time{}
+	if oldest != nil {
+		s.now.OldestParked = *oldest
+	}
+	s.now.Progress = nil
+	if last != nil && last.State == Running {
+		progress := 0.0
+		if total := last.EventsDone + last.EventsLeft; total > 0 {
+			progress = float64(last.EventsDone) / float64(total)
+		}
+		s.now.Progress = &progress
+	}
+}
+
+// unknown counts an event of a type that this program does not know. The first
+// of each type is logged.
+func (s *status) unknown(eventType string) {
+	s.mu.Lock()
+	count, seen := s.now.Unknown[eventType]
+	if !seen && len(s.now.Unknown) == maxUnknown {
+		s.mu.Unlock()
+		return
+	}
+	if s.now.Unknown == nil {
+		s.now.Unknown = map[string]int64{}
+	}
+	s.now.Unknown[eventType] = count + 1
+	s.mu.Unlock()
+	if !seen {
+		s.logger.Warn("the log has events of a type that this program does not know; rebuild once it does, if the projection needs them", "type", eventType)
+	}
 }
 
 // report says how a part is, nil for well. A line is logged when that changes.
@@ -159,11 +244,12 @@ func (s *status) wrote(generation int64) {
 }
 
 // applied counts events whose rows are committed, the newest of them this old.
-func (s *status) applied(events int, lag time.Duration) {
+func (s *status) applied(events int, latency time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now.Applied += int64(events)
-	s.now.Lag = lag
+	s.now.Latency = latency
+	s.applying.add(events, time.Now())
 }
 
 // dropped counts a message that was no event of this log.
@@ -194,7 +280,16 @@ func (s *status) reachedHead() {
 func (s *status) stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	stats := s.now
+	stats.Unknown = maps.Clone(s.now.Unknown)
+	stats.Rate = s.applying.perSecond(now)
+	if !s.oldest.IsZero() {
+		stats.Lag = max(now.Sub(s.oldest), 0)
+	}
+	if !s.unread.IsZero() { // what was appended since then is not known
+		stats.Lag = max(now.Sub(s.unread), stats.Lag)
+	}
 	for _, failure := range s.failures {
 		if failure != nil {
 			stats.LastError = failure.Error()

@@ -5,7 +5,9 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -15,22 +17,32 @@ import (
 var (
 	//go:embed queries/register.sql
 	registerSQL string
+	//go:embed queries/serving.sql
+	servingSQL string
 	//go:embed queries/adopt_epoch.sql
 	adoptEpochSQL string
 	//go:embed queries/lookup.sql
 	lookupSQL string
-	//go:embed queries/cursor.sql
-	cursorSQL string
+	//go:embed queries/lookup_generation.sql
+	lookupGenerationSQL string
+	//go:embed queries/settings.sql
+	settingsSQL string
+	//go:embed queries/settings_feeding.sql
+	settingsFeedingSQL string
 	//go:embed queries/lock_pointer.sql
 	lockPointerSQL string
+	//go:embed queries/lock_generation.sql
+	lockGenerationSQL string
 	//go:embed queries/insert_streams.sql
 	insertStreamsSQL string
 	//go:embed queries/lock_streams.sql
 	lockStreamsSQL string
 	//go:embed queries/advance.sql
 	advanceSQL string
-	//go:embed queries/save_cursor.sql
-	saveCursorSQL string
+	//go:embed queries/advance_generation.sql
+	advanceGenerationSQL string
+	//go:embed queries/move_cursor.sql
+	moveCursorSQL string
 )
 
 // store is the projection's tables.
@@ -39,19 +51,51 @@ type store struct {
 	name string
 }
 
-// place is where the serving generation stands.
+// place is where a generation stands: the one that serves, or one that is fed
+// beside it.
 type place struct {
 	generation int64
-	// epoch that the generation was made from; 0 before the log was first read.
+	// epoch that the generation is made from; 0 before the log was first read.
 	epoch int64
+	// incarnation of the database's tables.
+	incarnation uuid.UUID
 	// versions applied of the streams that were asked for; 0 for none.
 	versions map[string]int64
+	// parked are those of the streams that wait behind an event.
+	parked map[string]bool
+	// feeding is the lease on a generation that does not serve; nil for the one
+	// that does.
+	feeding *feeding
+	// held: the pointer row is held already, so that nobody else changes the rows
+	// that serve, and we need not take it.
+	held bool
+}
+
+// know begins to know about streams.
+func (at *place) know(streams []string) {
+	at.versions = make(map[string]int64, len(streams))
+	at.parked = map[string]bool{}
+	for _, stream := range streams {
+		at.versions[stream] = 0
+	}
+}
+
+// settings of a transaction that writes the generation.
+func (at place) settings() string {
+	if at.feeding != nil {
+		return settingsFeedingSQL
+	}
+	return settingsSQL
 }
 
 var (
-	errNotRegistered = errors.New("projection has no pointer row")
-	// errMoved: another generation serves since the lookup.
-	errMoved = errors.New("projection was moved to another generation")
+	// It has one as soon as its process has reached the database.
+	errNotRegistered = fmt.Errorf("%w: the projection has no pointer row yet", ErrAway)
+	// errMoved: what was looked up is not so any more: another generation serves,
+	// a stream was parked or tried again, or a lease has ended.
+	errMoved = errors.New("projection was changed by another process")
+	// errLost: the tables were lost and made again since the projection began.
+	errLost = errors.New("the projection's tables were made anew")
 )
 
 // register makes the pointer row where it is missing.
@@ -62,6 +106,19 @@ func (s *store) register(ctx context.Context) error {
 	return nil
 }
 
+// serving is the generation that serves, and where its tail has got to; the
+// cursor is empty for the beginning.
+func (s *store) serving(ctx context.Context) (at place, cursor eventstore.Cursor, err error) {
+	err = s.pool.QueryRow(ctx, servingSQL, s.name).Scan(&at.incarnation, &at.generation, &cursor)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = errNotRegistered
+	}
+	if err != nil {
+		return place{}, "", fmt.Errorf("load cursor: %w", err)
+	}
+	return at, cursor, nil
+}
+
 // adoptEpoch says which epoch the first generation is made from.
 func (s *store) adoptEpoch(ctx context.Context, epoch int64) error {
 	if _, err := s.pool.Exec(ctx, adoptEpochSQL, s.name, epoch); err != nil {
@@ -70,21 +127,23 @@ func (s *store) adoptEpoch(ctx context.Context, epoch int64) error {
 	return nil
 }
 
-// lookup reads the place without a lock.
+// lookup reads the serving generation's place without a lock.
 func (s *store) lookup(ctx context.Context, streams []string) (place, error) {
-	at := place{versions: make(map[string]int64, len(streams))}
-	for _, stream := range streams {
-		at.versions[stream] = 0
-	}
-	rows, err := s.pool.Query(ctx, lookupSQL, s.name, streams)
+	var at place
+	at.know(streams)
+	rows, err := s.pool.Query(ctx, lookupSQL, pgx.QueryExecModeCacheDescribe, s.name, streams)
 	if err != nil {
 		return place{}, fmt.Errorf("look up applied versions: %w", err)
 	}
 	var stream *string
 	var version *int64
-	_, err = pgx.ForEachRow(rows, []any{&at.generation, &at.epoch, &stream, &version}, func() error {
+	var parked bool
+	_, err = pgx.ForEachRow(rows, []any{&at.incarnation, &at.generation, &at.epoch, &stream, &version, &parked}, func() error {
 		if stream != nil {
 			at.versions[*stream] = *version
+		}
+		if parked {
+			at.parked[*stream] = true
 		}
 		return nil
 	})
@@ -97,29 +156,47 @@ func (s *store) lookup(ctx context.Context, streams []string) (place, error) {
 	return at, nil
 }
 
-// cursor of the tail; empty for the beginning.
-func (s *store) cursor(ctx context.Context) (eventstore.Cursor, error) {
-	var cursor eventstore.Cursor
-	err := s.pool.QueryRow(ctx, cursorSQL, s.name).Scan(&cursor)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-		return "", fmt.Errorf("load cursor: %w", err)
+// lookupIn reads what is applied of streams in a generation that is fed.
+func (s *store) lookupIn(ctx context.Context, at *place, streams []string) error {
+	rows, err := s.pool.Query(ctx, lookupGenerationSQL, pgx.QueryExecModeCacheDescribe, s.name, at.generation, at.epoch, streams)
+	if err != nil {
+		return fmt.Errorf("look up applied versions: %w", err)
 	}
-	return cursor, nil
+	var stream string
+	var version int64
+	var parked bool
+	_, err = pgx.ForEachRow(rows, []any{&stream, &version, &parked}, func() error {
+		at.versions[stream] = version
+		if parked {
+			at.parked[stream] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look up applied versions: %w", err)
+	}
+	return nil
 }
 
-// lock holds the generation, makes the missing stream rows, and locks all of
-// them, in the order of the streams: two batches never wait for each other in
-// a circle. It gives the versions that nobody can change now.
+// lock holds the generation and gives the versions that nobody can change now.
+// It makes the missing stream rows and locks all of them, in the order of the
+// streams: two batches never wait for each other in a circle. A generation that
+// does not serve has one feeder only, whose lease is all that is locked.
 func (s *store) lock(ctx context.Context, tx pgx.Tx, at place, missing, streams []string) (map[string]int64, error) {
+	if at.feeding != nil {
+		return at.versions, s.lockGeneration(ctx, tx, at)
+	}
 	moved := false
 	versions := make(map[string]int64, len(streams))
 	var batch pgx.Batch
-	batch.Queue(lockPointerSQL, s.name).QueryRow(func(row pgx.Row) error {
-		var generation, epoch int64
-		err := row.Scan(&generation, &epoch)
-		moved = generation != at.generation || epoch != at.epoch
-		return err
-	})
+	if !at.held {
+		batch.Queue(lockPointerSQL, s.name).QueryRow(func(row pgx.Row) error {
+			now := place{}
+			err := row.Scan(&now.incarnation, &now.generation, &now.epoch)
+			moved = now.generation != at.generation || now.epoch != at.epoch || now.incarnation != at.incarnation
+			return err
+		})
+	}
 	if len(missing) > 0 {
 		batch.Queue(insertStreamsSQL, s.name, at.generation, at.epoch, missing)
 	}
@@ -146,20 +223,41 @@ func (s *store) lock(ctx context.Context, tx pgx.Tx, at place, missing, streams 
 	return versions, nil
 }
 
-// advance writes the versions that are applied now, and the tail's cursor.
-func (s *store) advance(ctx context.Context, tx pgx.Tx, at place, versions map[string]int64, cursor *eventstore.Cursor) error {
+// lockGeneration makes sure that the generation is still ours to feed, for what
+// it was when we began.
+func (s *store) lockGeneration(ctx context.Context, tx pgx.Tx, at place) error {
+	var state GenerationState
+	var epoch int64
+	err := tx.QueryRow(ctx, lockGenerationSQL, s.name, at.generation, at.feeding.worker).Scan(&state, &epoch)
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && (state != at.feeding.state || epoch != at.epoch) {
+		return errMoved
+	}
+	if err != nil {
+		return fmt.Errorf("lock generation: %w", err)
+	}
+	return nil
+}
+
+// advance writes the versions that are applied now, and how far the log was read.
+func (s *store) advance(ctx context.Context, tx pgx.Tx, at place, advanced []advance, cursor *eventstore.Cursor) error {
 	var batch pgx.Batch
-	if len(versions) > 0 {
-		streams := make([]string, 0, len(versions))
-		numbers := make([]int64, 0, len(versions))
-		for stream, version := range versions {
-			streams = append(streams, stream)
-			numbers = append(numbers, version)
+	if len(advanced) > 0 {
+		streams := make([]string, len(advanced))
+		versions := make([]int64, len(advanced))
+		for i, a := range advanced {
+			streams[i], versions[i] = a.stream, a.version
 		}
-		batch.Queue(advanceSQL, s.name, at.generation, at.epoch, streams, numbers)
+		statement := advanceSQL
+		if at.feeding != nil {
+			statement = advanceGenerationSQL
+		}
+		batch.Queue(statement, s.name, at.generation, at.epoch, streams, versions)
 	}
 	if cursor != nil {
-		batch.Queue(saveCursorSQL, s.name, at.generation, *cursor)
+		batch.Queue(moveCursorSQL, s.name, at.generation, *cursor)
+		if at.feeding != nil {
+			batch.Queue(progressSQL, s.name, at.generation, at.feeding.done, at.feeding.left, at.feeding.rate.perSecond(time.Now()))
+		}
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("write applied versions: %w", err)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-id/muster/eventstore"
-	"github.com/muster-id/muster/eventstore/internal/backoff"
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 const (
@@ -23,8 +23,8 @@ const (
 type tail struct {
 	log    string
 	source eventstore.LogReader
-	// load gives the cursor to begin with.
-	load func(context.Context) (eventstore.Cursor, error)
+	// cursor to begin with.
+	cursor eventstore.Cursor
 	// submit returns when the page is in the rows, and whether an event in it
 	// was late. It fails only when its context ends.
 	submit func(context.Context, eventstore.Page) (bool, error)
@@ -55,10 +55,7 @@ func (p *pace) observe(now time.Time, late bool, brokerInTime time.Time) {
 // run reads until ctx ends.
 func (t *tail) run(ctx context.Context) {
 	var retry backoff.Backoff
-	cursor, ok := t.begin(ctx)
-	if !ok {
-		return
-	}
+	cursor := t.cursor
 	pace := pace{late: time.Now()}
 	reached := false
 	for {
@@ -66,7 +63,11 @@ func (t *tail) run(ctx context.Context) {
 		if pace.relaxed || !reached {
 			wait = 0
 		}
-		page, err := t.read(ctx, cursor, wait)
+		limit := batchLimit
+		if !reached { // nobody waits for what is old
+			limit = feedLimit
+		}
+		page, err := readPage(ctx, t.source, t.log, cursor, limit, wait)
 		if ctx.Err() != nil {
 			return
 		}
@@ -101,30 +102,11 @@ func (t *tail) run(ctx context.Context) {
 	}
 }
 
-// begin loads the cursor, however long the database is away.
-func (t *tail) begin(ctx context.Context) (eventstore.Cursor, bool) {
-	var retry backoff.Backoff
-	for {
-		bounded, cancel := context.WithTimeout(ctx, sourceTimeout)
-		cursor, err := t.load(bounded)
-		cancel()
-		if err == nil {
-			return cursor, true
-		}
-		if ctx.Err() == nil {
-			t.status.report(partLog, err)
-		}
-		if retry.Pause(ctx) != nil {
-			return "", false
-		}
-	}
-}
-
-// read reads a page and makes sure that it can be applied.
-func (t *tail) read(ctx context.Context, cursor eventstore.Cursor, wait time.Duration) (eventstore.Page, error) {
+// readPage reads a page and makes sure that it can be applied.
+func readPage(ctx context.Context, source eventstore.LogReader, log string, cursor eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+sourceTimeout)
 	defer cancel()
-	page, err := t.source.ReadLog(ctx, cursor, batchLimit, wait)
+	page, err := source.ReadLog(ctx, cursor, limit, wait)
 	if err != nil {
 		return eventstore.Page{}, fmt.Errorf("read log: %w", err)
 	}
@@ -132,20 +114,20 @@ func (t *tail) read(ctx context.Context, cursor eventstore.Cursor, wait time.Dur
 		return eventstore.Page{}, fmt.Errorf("read log: epoch %d is none", page.Epoch)
 	}
 	for _, event := range page.Events {
-		if event.Log != t.log {
-			return eventstore.Page{}, fmt.Errorf("read log: it is %q, not %q", event.Log, t.log)
+		if event.Log != log {
+			return eventstore.Page{}, fmt.Errorf("read log: it is %q, not %q", event.Log, log)
 		}
 	}
 	return page, nil
 }
 
 // submitPage queues a page and waits until it is in the rows.
-func (p *Projector) submitPage(ctx context.Context, read eventstore.Page) (bool, error) {
+func (f *follower) submitPage(ctx context.Context, read eventstore.Page) (bool, error) {
 	submitted := &page{Page: read, done: make(chan bool, 1)}
 	select {
 	case <-ctx.Done():
 		return false, ctx.Err()
-	case p.queue <- work{page: submitted}:
+	case f.queue <- work{page: submitted}:
 	}
 	select {
 	case <-ctx.Done():

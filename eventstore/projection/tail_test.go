@@ -42,7 +42,6 @@ func (p *paced) begin(ctx context.Context) *tail {
 	tail := &tail{
 		log:    "test",
 		source: p,
-		load:   func(context.Context) (eventstore.Cursor, error) { return "", nil },
 		submit: func(_ context.Context, page eventstore.Page) (bool, error) {
 			p.events.Add(int64(len(page.Events)))
 			return p.late.Load() && len(page.Events) > 0, nil

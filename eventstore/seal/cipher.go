@@ -28,8 +28,13 @@ const (
 // place is what binds a sealed part to its event: the associated data. Each part
 // has its length in front, so that no two places read the same.
 func place(event *eventstore.Event, what purpose) []byte {
-	var data []byte
-	for _, part := range []string{event.Log, string(event.ID[:]), event.Stream, event.Type, string(what)} {
+	parts := [...]string{event.Log, string(event.ID[:]), event.Stream, event.Type, string(what)}
+	size := 0
+	for _, part := range parts {
+		size += 4 + len(part)
+	}
+	data := make([]byte, 0, size)
+	for _, part := range parts {
 		data = binary.BigEndian.AppendUint32(data, uint32(len(part)))
 		data = append(data, part...)
 	}

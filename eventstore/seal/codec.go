@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"runtime"
 	"sync"
 
 	"google.golang.org/protobuf/encoding/protojson"
@@ -26,23 +28,33 @@ var (
 	ErrUnknownType = errors.New("event type is not known")
 )
 
-// schemaVersion is the only one that there is of any type so far.
-const schemaVersion = 1
+// Upcasters finds the pure function that makes, of a payload in a schema version
+// of an event type, the payload in the next one; nil where there is none. Muster's
+// is upcast.Step.
+type Upcasters func(eventType string, version int32) func(payload map[string]any) (map[string]any, error)
 
 // Codec implements eventstore.Codec with the sealing rules of the protos.
 type Codec struct {
-	keys   Keys
-	maker  Maker
-	types  *protoregistry.Types
-	shapes sync.Map // protoreflect.FullName → shape
+	keys      Keys
+	maker     Maker
+	types     *protoregistry.Types
+	upcasters Upcasters
+	shapes    sync.Map // protoreflect.FullName → shape
 }
 
 var _ eventstore.Codec = (*Codec)(nil)
 
-// NewCodec makes a codec for the event types in a registry. maker is nil for a
+// NewCodec makes a codec for the event types in a registry, which reads their
+// former shapes with the upcasters; nil where there are none. maker is nil for a
 // reader, which can only decode.
-func NewCodec(keys Keys, maker Maker, types *protoregistry.Types) *Codec {
-	return &Codec{keys: keys, maker: maker, types: types}
+func NewCodec(keys Keys, maker Maker, types *protoregistry.Types, upcasters Upcasters) *Codec {
+	return &Codec{keys: keys, maker: maker, types: types, upcasters: upcasters}
+}
+
+// Known tells whether this program knows an event type, in whatever version.
+func (c *Codec) Known(eventType string) bool {
+	_, err := c.types.FindMessageByName(protoreflect.FullName(eventType))
+	return err == nil
 }
 
 // Encode fills in the drafts' events; see eventstore.Codec. A message type that
@@ -132,7 +144,7 @@ func (c *Codec) encodeOne(draft eventstore.Draft, ring *encodeRing) error {
 	shape := c.shape(draft.Message.ProtoReflect().Descriptor())
 	// Type goes into the associated data, so it comes first.
 	event.Type = string(draft.Message.ProtoReflect().Descriptor().FullName())
-	event.SchemaVersion = schemaVersion
+	event.SchemaVersion = shape.version
 	open, hidden := split(draft.Message)
 	payload, err := protojson.MarshalOptions{Resolver: c.types}.Marshal(open)
 	if err != nil {
@@ -214,75 +226,167 @@ func (r *encodeRing) existing(id string) (Key, error) {
 	}
 }
 
-// Decode opens events; see eventstore.Codec. Errors name the event: ErrUnknownKey,
-// ErrTampered, ErrUnknownType. Origins stay sealed: no aggregate and no
-// projection needs them.
+// decodeShare is how many events are worth a goroutine of their own.
+const decodeShare = 256
+
+// Decode opens events, on all cores where there are many; see eventstore.Codec.
+// Errors name the event: ErrUnknownKey, ErrTampered, ErrUnknownType. Origins stay
+// sealed: no aggregate and no projection needs them.
 func (c *Codec) Decode(ctx context.Context, events []eventstore.Event) ([]eventstore.Opened, error) {
-	var ids []string
-	asked := map[string]bool{}
-	for _, event := range events {
-		if event.KeyID != "" && !asked[event.KeyID] {
-			asked[event.KeyID] = true
-			ids = append(ids, event.KeyID)
-		}
-	}
-	var keys map[string]Key
-	if len(ids) > 0 {
-		var err error
-		if keys, err = c.keys.Get(ctx, ids); err != nil {
-			return nil, fmt.Errorf("open events: get keys: %w", err)
-		}
+	keys, err := c.keysOf(ctx, events)
+	if err != nil {
+		return nil, fmt.Errorf("open events: get keys: %w", err)
 	}
 	opened := make([]eventstore.Opened, len(events))
-	for i := range events {
-		one, err := c.decodeOne(&events[i], keys)
-		if err != nil {
-			return nil, fmt.Errorf("open event %s: %w", events[i].ID, err)
+	shares := min(runtime.GOMAXPROCS(0), len(events)/decodeShare)
+	if shares <= 1 {
+		if err := c.decodeAll(events, keys, opened); err != nil {
+			return nil, err
 		}
-		opened[i] = one
+		return opened, nil
+	}
+	failed := make([]error, shares)
+	var working sync.WaitGroup
+	for i := range shares {
+		from, to := i*len(events)/shares, (i+1)*len(events)/shares
+		working.Go(func() { failed[i] = c.decodeAll(events[from:to], keys, opened[from:to]) })
+	}
+	working.Wait()
+	for _, err := range failed { // the first event's that failed
+		if err != nil {
+			return nil, err
+		}
 	}
 	return opened, nil
 }
 
-func (c *Codec) decodeOne(event *eventstore.Event, keys map[string]Key) (eventstore.Opened, error) {
-	opened := eventstore.Opened{Event: *event}
-	kind, err := c.types.FindMessageByName(protoreflect.FullName(event.Type))
+// keysOf gets the keys of events, all in one call.
+func (c *Codec) keysOf(ctx context.Context, events []eventstore.Event) (map[string]Key, error) {
+	var ids []string
+	asked := make(map[string]struct{}, len(events))
+	for i := range events {
+		id := events[i].KeyID
+		if _, known := asked[id]; known || id == "" {
+			continue
+		}
+		asked[id] = struct{}{}
+		ids = append(ids, id)
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return c.keys.Get(ctx, ids)
+}
+
+// decodeAll opens events into as many places, up to the first that fails.
+func (c *Codec) decodeAll(events []eventstore.Event, keys map[string]Key, into []eventstore.Opened) error {
+	kinds := map[string]kind{} // there are few, and to look one up takes locks
+	for i := range events {
+		event := &events[i]
+		k, known := kinds[event.Type]
+		if !known {
+			var err error
+			if k, err = c.kind(event.Type); err != nil {
+				return fmt.Errorf("open event %s: %w", event.ID, err)
+			}
+			kinds[event.Type] = k
+		}
+		into[i].Event = *event
+		if err := c.decodeOne(event, k, keys, &into[i]); err != nil {
+			return fmt.Errorf("open event %s: %w", event.ID, err)
+		}
+	}
+	return nil
+}
+
+// kind is an event type that this program knows.
+type kind struct {
+	message protoreflect.MessageType
+	shape   shape
+}
+
+func (c *Codec) kind(eventType string) (kind, error) {
+	message, err := c.types.FindMessageByName(protoreflect.FullName(eventType))
 	if err != nil {
-		return opened, fmt.Errorf("%w: %s", ErrUnknownType, event.Type)
+		return kind{}, fmt.Errorf("%w: %s", ErrUnknownType, eventType)
 	}
-	if event.SchemaVersion != schemaVersion {
-		return opened, fmt.Errorf("%w: %s in version %d", ErrUnknownType, event.Type, event.SchemaVersion)
+	return kind{message: message, shape: c.shape(message.Descriptor())}, nil
+}
+
+func (c *Codec) decodeOne(event *eventstore.Event, of kind, keys map[string]Key, opened *eventstore.Opened) error {
+	payload, err := c.upcast(event, of.shape.version)
+	if err != nil {
+		return err
 	}
-	message := kind.New().Interface()
+	opened.Message = of.message.New().Interface()
 	// A newer program may have written fields that this one does not know.
-	if err := (protojson.UnmarshalOptions{DiscardUnknown: true, Resolver: c.types}).Unmarshal(event.Payload, message); err != nil {
-		return opened, fmt.Errorf("unmarshal payload: %w", err)
+	if err := (protojson.UnmarshalOptions{DiscardUnknown: true, Resolver: c.types}).Unmarshal(payload, opened.Message); err != nil {
+		return fmt.Errorf("unmarshal payload: %w", err)
 	}
-	opened.Message = message
 	if (len(event.Sealed) == 0) != (event.KeyID == "") {
-		return opened, fmt.Errorf("%w: a key without a sealed part, or the reverse", ErrTampered)
+		return fmt.Errorf("%w: a key without a sealed part, or the reverse", ErrTampered)
 	}
 	if event.KeyID == "" {
-		return opened, nil
+		return nil
 	}
-	opened.Subject = !c.shape(kind.Descriptor()).ownKey
+	opened.Subject = !of.shape.ownKey
 	key := keys[event.KeyID]
 	switch key.State {
 	case Alive:
 	case Destroyed:
 		opened.Erased = true
-		return opened, nil
+		return nil
 	default:
-		return opened, fmt.Errorf("key %s: %w", event.KeyID, ErrUnknownKey)
+		return fmt.Errorf("key %s: %w", event.KeyID, ErrUnknownKey)
 	}
 	plain, err := unlock(key.Bytes, event.Sealed, place(event, forPayload))
 	if err != nil {
-		return opened, err
+		return err
 	}
-	if err := (proto.UnmarshalOptions{Merge: true, Resolver: c.types}).Unmarshal(plain, message); err != nil {
-		return opened, fmt.Errorf("unmarshal sensitive fields: %w", err)
+	if err := (proto.UnmarshalOptions{Merge: true, Resolver: c.types}).Unmarshal(plain, opened.Message); err != nil {
+		return fmt.Errorf("unmarshal sensitive fields: %w", err)
 	}
-	return opened, nil
+	return nil
+}
+
+// upcast is the payload in the present version. Of the sealed part nothing has to
+// be changed: it is protobuf, whose field numbers keep their meaning.
+func (c *Codec) upcast(event *eventstore.Event, present int32) ([]byte, error) {
+	version := event.SchemaVersion
+	if version == present {
+		return event.Payload, nil
+	}
+	if version < 1 || version > present {
+		return nil, fmt.Errorf("%w: %s in version %d", ErrUnknownType, event.Type, version)
+	}
+	// As json.Number, a number stays as it is, however many digits it has.
+	decoder := json.NewDecoder(bytes.NewReader(event.Payload))
+	decoder.UseNumber()
+	var payload map[string]any
+	if err := decoder.Decode(&payload); err != nil {
+		return nil, fmt.Errorf("read payload of version %d: %w", version, err)
+	}
+	if _, err := decoder.Token(); payload == nil || !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("read payload of version %d: it is not one object", version)
+	}
+	for ; version < present; version++ {
+		step := c.step(event.Type, version)
+		if step == nil {
+			return nil, fmt.Errorf("upcast %s: there is no way on from version %d", event.Type, version)
+		}
+		var err error
+		if payload, err = step(payload); err != nil {
+			return nil, fmt.Errorf("upcast %s from version %d: %w", event.Type, version, err)
+		}
+	}
+	return json.Marshal(payload)
+}
+
+func (c *Codec) step(eventType string, version int32) func(map[string]any) (map[string]any, error) {
+	if c.upcasters == nil {
+		return nil
+	}
+	return c.upcasters(eventType, version)
 }
 
 // shape remembers what a type's options say: reading them costs more than sealing.

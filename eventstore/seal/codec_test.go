@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +60,7 @@ type bench struct {
 
 func newBench(t testing.TB) bench {
 	keys, schema := &ring{keys: map[string]seal.Key{}}, newSchema(t)
-	return bench{schema: schema, ring: keys, codec: seal.NewCodec(keys, keys, schema.types)}
+	return bench{schema: schema, ring: keys, codec: seal.NewCodec(keys, keys, schema.types, nil)}
 }
 
 func draft(message proto.Message) eventstore.Draft {
@@ -242,7 +243,7 @@ func TestEncodeRefusesKeysThatAreGone(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", id, err, want)
 		}
 	}
-	reader := seal.NewCodec(b.ring, nil, b.types)
+	reader := seal.NewCodec(b.ring, nil, b.types, nil)
 	if err := reader.Encode(t.Context(), []eventstore.Draft{draft(b.joined(t))}); err == nil {
 		t.Error("a reader has encoded")
 	}
@@ -381,6 +382,34 @@ func TestKeyringThatFailsIsNoTombstone(t *testing.T) {
 	}
 	if err := b.codec.Encode(t.Context(), []eventstore.Draft{draft(b.joined(t))}); !errors.Is(err, b.ring.err) {
 		t.Errorf("encode: got %v", err)
+	}
+}
+
+// A page of the log is opened on all cores.
+func TestManyEventsAreOpenedInTheirOrder(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	drafts := make([]eventstore.Draft, 5000)
+	for i := range drafts {
+		drafts[i] = draft(b.message(t, "Joined", map[string]any{"id": strconv.Itoa(i), "name": "Canary " + strconv.Itoa(i)}))
+		if i%3 == 0 {
+			drafts[i] = draft(b.message(t, "Left", map[string]any{"id": strconv.Itoa(i)}))
+		}
+	}
+	events := b.encode(t, drafts...)
+	b.ring.gets = 0
+	opened := b.decode(t, events...)
+	if b.ring.gets != 1 {
+		t.Errorf("it took %d looks into the keyring, want 1", b.ring.gets)
+	}
+	for i := range opened {
+		if opened[i].ID != events[i].ID || !proto.Equal(opened[i].Message, drafts[i].Message) {
+			t.Fatalf("place %d: got %v, want %v", i, opened[i].Message, drafts[i].Message)
+		}
+	}
+	events[4000].Type, events[4900].Type, events[4999].Type = "test.Returned", "test.Returned", "test.Returned"
+	if _, err := b.codec.Decode(t.Context(), events); !errors.Is(err, seal.ErrUnknownType) || !strings.Contains(err.Error(), events[4000].ID.String()) {
+		t.Errorf("got %v, want the first event that fails", err)
 	}
 }
 

@@ -9,4 +9,8 @@
 // muster.options.v1.sealing_key of the message. Keys come from a Keys, in
 // batches. A destroyed key is a tombstone; a key that nobody has heard of is a
 // fault.
+//
+// A payload of a former schema version goes through upcasters before it is read.
+// A sealed part does not need to: it is protobuf, by field numbers, which are
+// never given to another field.
 package seal

@@ -16,13 +16,17 @@ type shape struct {
 	sensitive bool
 	// ownKey: it is sealed under a key of the event's own.
 	ownKey bool
+	// version of the schema that the message has today.
+	version int32
 	// fault: it cannot be sealed.
 	fault error
 }
 
 func shapeOf(message protoreflect.MessageDescriptor) shape {
 	key, _ := proto.GetExtension(message.Options(), optionsv1.E_SealingKey).(optionsv1.SealingKey)
+	version, _ := proto.GetExtension(message.Options(), optionsv1.E_SchemaVersion).(int32)
 	return shape{
+		version:   max(version, 1),
 		sensitive: holdsSensitive(message, map[protoreflect.FullName]bool{}),
 		ownKey:    key == optionsv1.SealingKey_SEALING_KEY_EVENT,
 		fault:     sealable(message, map[protoreflect.FullName]bool{}),

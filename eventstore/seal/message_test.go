@@ -23,6 +23,8 @@ import (
 //	message Listed { repeated Address addresses = 1; }
 //	message Wrapped { Listed listed = 1; }
 //	message ListedWhole { repeated Address addresses = 1 [sensitive]; }
+//	message Moved { option schema_version = 3; string id = 1; string to = 2; int64 metres = 3;
+//	                string street = 4 [sensitive]; }
 type schema struct {
 	types *protoregistry.Types
 }
@@ -46,6 +48,8 @@ func newSchema(t testing.TB) schema {
 	nick.Proto3Optional, nick.OneofIndex = proto.Bool(true), proto.Int32(0)
 	ownKey := &descriptorpb.MessageOptions{}
 	proto.SetExtension(ownKey, optionsv1.E_SealingKey, optionsv1.SealingKey_SEALING_KEY_EVENT)
+	third := &descriptorpb.MessageOptions{}
+	proto.SetExtension(third, optionsv1.E_SchemaVersion, int32(3))
 
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
 		Name: proto.String("test.proto"), Package: proto.String("test"), Syntax: proto.String("proto3"),
@@ -72,6 +76,10 @@ func newSchema(t testing.TB) schema {
 			{Name: proto.String("Listed"), Field: []*descriptorpb.FieldDescriptorProto{field("addresses", 1, many, message, "Address", false)}},
 			{Name: proto.String("Wrapped"), Field: []*descriptorpb.FieldDescriptorProto{field("listed", 1, one, message, "Listed", false)}},
 			{Name: proto.String("ListedWhole"), Field: []*descriptorpb.FieldDescriptorProto{field("addresses", 1, many, message, "Address", true)}},
+			{Name: proto.String("Moved"), Options: third, Field: []*descriptorpb.FieldDescriptorProto{
+				field("id", 1, one, text, "", false), field("to", 2, one, text, "", false),
+				field("metres", 3, one, descriptorpb.FieldDescriptorProto_TYPE_INT64, "", false), field("street", 4, one, text, "", true),
+			}},
 		},
 	}, protoregistry.GlobalFiles)
 	if err != nil {
@@ -87,7 +95,7 @@ func newSchema(t testing.TB) schema {
 }
 
 // message makes a message of a type from values by field: a string, a []string,
-// or a message.
+// an int64, or a message.
 func (s schema) message(t testing.TB, name string, values map[string]any) proto.Message {
 	t.Helper()
 	kind, err := s.types.FindMessageByName(protoreflect.FullName("test." + name))
@@ -100,6 +108,8 @@ func (s schema) message(t testing.TB, name string, values map[string]any) proto.
 		switch value := value.(type) {
 		case string:
 			made.Set(descriptor, protoreflect.ValueOfString(value))
+		case int64:
+			made.Set(descriptor, protoreflect.ValueOfInt64(value))
 		case []string:
 			list := made.Mutable(descriptor).List()
 			for _, element := range value {

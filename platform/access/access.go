@@ -49,3 +49,16 @@ func CallerFrom(ctx context.Context) string {
 func WithCaller(ctx context.Context, service string) context.Context {
 	return context.WithValue(ctx, callerKey{}, service)
 }
+
+// Actor tells who does what a call asks for, as events and operations record it:
+// "user-<id>" of the signed-in person, else "service-<name>" of the service that
+// calls; "" if there is neither.
+func Actor(ctx context.Context) string {
+	if principal, ok := PrincipalFrom(ctx); ok {
+		return "user-" + principal.UserID
+	}
+	if caller := CallerFrom(ctx); caller != "" {
+		return "service-" + caller
+	}
+	return ""
+}

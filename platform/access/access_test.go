@@ -24,6 +24,7 @@ import (
 	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	optionsv1 "github.com/muster-id/muster/proto/gen/go/muster/options/v1"
+	projectionv1 "github.com/muster-id/muster/proto/gen/go/muster/projection/v1"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
@@ -61,6 +62,7 @@ func TestWhoMayCall(t *testing.T) {
 		services   = &optionsv1.Access{Services: []string{"gateway", "media"}}
 		both       = &optionsv1.Access{SignedIn: true, Services: []string{"gateway"}}
 		confused   = &optionsv1.Access{Public: true, SignedIn: true}
+		alone      = &optionsv1.Access{Permission: "users.read", Services: []string{"gateway", "operator"}, Unaccompanied: []string{"operator"}}
 	)
 	for _, test := range []struct {
 		name   string
@@ -99,6 +101,13 @@ func TestWhoMayCall(t *testing.T) {
 		{"both: both", both, "gateway", []string{"Bearer user"}, allowed},
 		{"both: the service alone", both, "gateway", nil, musterv1.Reason_REASON_UNAUTHENTICATED},
 		{"both: the person alone", both, "", []string{"Bearer user"}, musterv1.Reason_REASON_PERMISSION_DENIED},
+		{"unaccompanied: the service alone", alone, "operator", nil, allowed},
+		{"unaccompanied: a bad token is not looked at", alone, "operator", []string{"Bearer nonsense"}, allowed},
+		{"unaccompanied: another service alone", alone, "gateway", nil, musterv1.Reason_REASON_UNAUTHENTICATED},
+		{"unaccompanied: another service with a person who may", alone, "gateway", []string{"Bearer admin"}, allowed},
+		{"unaccompanied: another service with a person who may not", alone, "gateway", []string{"Bearer user"}, musterv1.Reason_REASON_PERMISSION_DENIED},
+		{"unaccompanied: a person alone", alone, "", []string{"Bearer admin"}, musterv1.Reason_REASON_PERMISSION_DENIED},
+		{"unaccompanied: an empty name is nobody's", &optionsv1.Access{SignedIn: true, Unaccompanied: []string{""}}, "", nil, musterv1.Reason_REASON_UNAUTHENTICATED},
 		{"public and signed in: the stricter holds", confused, "", nil, musterv1.Reason_REASON_UNAUTHENTICATED},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -111,7 +120,8 @@ func TestWhoMayCall(t *testing.T) {
 			}
 			if err == nil {
 				_, person := access.PrincipalFrom(ctx)
-				if needed := test.rule.GetSignedIn() || test.rule.GetPermission() != ""; person != needed {
+				needed := (test.rule.GetSignedIn() || test.rule.GetPermission() != "") && !slices.Contains(test.rule.GetUnaccompanied(), test.caller)
+				if person != needed {
 					t.Errorf("there is a person: %v, want %v", person, needed)
 				}
 			}
@@ -129,6 +139,20 @@ func TestThePersonIsInTheContext(t *testing.T) {
 	got, _ := access.PrincipalFrom(ctx)
 	if got.UserID != "u1" || got.SessionID != "s1" || got.AccessVersion != 7 || !slices.Equal(got.Roles, []string{"user"}) || got.Token.Reveal() != "user" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestAnOperationIsRecordedAsThatOfThePersonElseOfTheService(t *testing.T) {
+	t.Parallel()
+	gateway := access.WithCaller(t.Context(), "gateway")
+	for want, ctx := range map[string]context.Context{
+		"user-u1":          access.WithPrincipal(gateway, access.Principal{UserID: "u1"}),
+		"service-operator": access.WithCaller(t.Context(), "operator"),
+		"":                 t.Context(),
+	} {
+		if got := access.Actor(ctx); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }
 
@@ -166,6 +190,7 @@ func TestEveryMethodOfOursDeclaresWhoMayCallIt(t *testing.T) {
 		musterv1.File_muster_v1_auth_proto, musterv1.File_muster_v1_user_proto, musterv1.File_muster_v1_health_proto,
 		identityv1.File_muster_identity_v1_identity_proto, keyringv1.File_muster_keyring_v1_keyring_proto,
 		credentialsv1.File_muster_credentials_v1_credentials_proto, eventlogv1.File_muster_eventlog_v1_eventlog_proto,
+		musterv1.File_muster_v1_operations_proto, projectionv1.File_muster_projection_v1_projection_proto,
 	} {
 		for i := range file.Services().Len() {
 			if err := access.Declared(file.Services().Get(i)); err != nil {
@@ -180,12 +205,16 @@ func TestDeclaredNamesEveryMethodAtFault(t *testing.T) {
 	err := access.Declared(
 		service(t, nil, &optionsv1.Access{}, &optionsv1.Access{Public: true}),
 		service(t, &optionsv1.Access{Public: true, SignedIn: true}, &optionsv1.Access{Public: true, PasswordChangePending: true}),
+		service(t,
+			&optionsv1.Access{SignedIn: true, Services: []string{"gateway"}, Unaccompanied: []string{"operator"}},
+			&optionsv1.Access{Services: []string{"operator"}, Unaccompanied: []string{"operator"}},
+			&optionsv1.Access{SignedIn: true, Services: []string{"gateway", "operator"}, Unaccompanied: []string{"operator"}}),
 	)
 	if err == nil {
 		t.Fatal("no fault")
 	}
-	if faults := strings.Count(err.Error(), "\n") + 1; faults != 4 {
-		t.Errorf("%d faults, want 4:\n%v", faults, err)
+	if faults := strings.Count(err.Error(), "\n") + 1; faults != 6 {
+		t.Errorf("%d faults, want 6:\n%v", faults, err)
 	}
 }
 

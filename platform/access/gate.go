@@ -52,12 +52,13 @@ func NewGate(config Config) connect.RequestGateFunc {
 type gate struct{ config Config }
 
 func (g *gate) pass(ctx context.Context, rule *optionsv1.Access, header http.Header) (context.Context, error) {
+	caller := CallerFrom(ctx)
 	if services := rule.GetServices(); len(services) > 0 {
-		if caller := CallerFrom(ctx); caller == "" || !slices.Contains(services, caller) {
+		if caller == "" || !slices.Contains(services, caller) {
 			return nil, denied(fmt.Errorf("the caller %q is not on the method's list of services", caller))
 		}
 	}
-	if !needsPerson(rule) {
+	if !needsPerson(rule) || caller != "" && slices.Contains(rule.GetUnaccompanied(), caller) {
 		return ctx, nil
 	}
 	principal, err := g.authenticate(ctx, header)
@@ -137,6 +138,17 @@ func needsPerson(rule *optionsv1.Access) bool {
 	return rule.GetSignedIn() || rule.GetPermission() != ""
 }
 
+// accompanies tells whether those that may call for nobody are among those that
+// may call, for somebody else.
+func accompanies(rule *optionsv1.Access) bool {
+	for _, service := range rule.GetUnaccompanied() {
+		if !needsPerson(rule) || !slices.Contains(rule.GetServices(), service) {
+			return false
+		}
+	}
+	return true
+}
+
 // ruleOf reads a method's option; false if it has none, or one that says nothing.
 func ruleOf(method protoreflect.MethodDescriptor) (*optionsv1.Access, bool) {
 	if method == nil || !proto.HasExtension(method.Options(), optionsv1.E_Access) {
@@ -162,6 +174,8 @@ func Declared(services ...protoreflect.ServiceDescriptor) error {
 				faults = append(faults, fmt.Errorf("access: %s is declared public and for signed-in people", method.FullName()))
 			case rule.GetPasswordChangePending() && !needsPerson(rule):
 				faults = append(faults, fmt.Errorf("access: %s declares password_change_pending but needs no person", method.FullName()))
+			case !accompanies(rule):
+				faults = append(faults, fmt.Errorf("access: %s declares unaccompanied for who is not among its services, or needs no person", method.FullName()))
 			}
 		}
 	}

@@ -25,6 +25,9 @@ type Migrations struct {
 	Files fs.FS
 }
 
+// table of what has run.
+func (m Migrations) table() string { return m.Schema + "." + m.Part + "migrations" }
+
 // Migrate brings schemas to their newest version as the owner, one process at a
 // time: a second waits for the first.
 func Migrate(ctx context.Context, owner secret.String, sets ...Migrations) error {
@@ -37,12 +40,13 @@ func Migrate(ctx context.Context, owner secret.String, sets ...Migrations) error
 	db := stdlib.OpenDB(*config)
 	defer db.Close() //nolint:errcheck // nothing is pending
 	for _, set := range sets {
-		locker, err := lock.NewPostgresSessionLocker()
+		// Who waits looks every second, for five minutes.
+		locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
 		if err != nil {
 			return fmt.Errorf("migrate schema %s: %w", set.Schema, err)
 		}
 		provider, err := goose.NewProvider(goose.DialectPostgres, db, set.Files,
-			goose.WithTableName(set.Schema+"."+set.Part+"migrations"), goose.WithSessionLocker(locker))
+			goose.WithTableName(set.table()), goose.WithSessionLocker(locker))
 		if err != nil {
 			return fmt.Errorf("migrate schema %s: %w", set.Schema, err)
 		}

@@ -35,6 +35,9 @@ type Spec struct {
 	Runtime Login
 	// Schemas to make, owned by Owner.
 	Schemas []string
+	// OwnerCreates lets the owner create databases. It is for a service that makes
+	// its database anew when that is lost: see Keeper.
+	OwnerCreates bool
 }
 
 // URLs are the addresses that a service is configured with.
@@ -81,30 +84,23 @@ func provision(ctx context.Context, admin secret.String, spec Spec) (URLs, error
 			return URLs{}, fmt.Errorf("set the password of role %s: %w", login.Name, err)
 		}
 	}
-	owner, runtime := quote(spec.Owner.Name), quote(spec.Runtime.Name)
-	if _, err := conn.Exec(ctx, `GRANT `+quote(RuntimeGroup)+` TO `+runtime); err != nil {
+	if spec.OwnerCreates {
+		if _, err := conn.Exec(ctx, `ALTER ROLE `+quote(spec.Owner.Name)+` CREATEDB`); err != nil {
+			return URLs{}, fmt.Errorf("let role %s create databases: %w", spec.Owner.Name, err)
+		}
+	}
+	if _, err := conn.Exec(ctx, `GRANT `+quote(RuntimeGroup)+` TO `+quote(spec.Runtime.Name)); err != nil {
 		return URLs{}, err
 	}
 	// Who is no superuser has to be a member of the role that it gives a database to.
-	if _, err := conn.Exec(ctx, `GRANT `+owner+` TO CURRENT_USER`); err != nil {
+	if _, err := conn.Exec(ctx, `GRANT `+quote(spec.Owner.Name)+` TO CURRENT_USER`); err != nil {
 		return URLs{}, err
 	}
-	var exists bool
-	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, spec.Database).Scan(&exists); err != nil {
+	if err := createDatabase(ctx, conn, spec.Database, spec.Owner.Name); err != nil {
 		return URLs{}, err
 	}
-	if !exists {
-		if _, err := conn.Exec(ctx, `CREATE DATABASE `+quote(spec.Database)+` OWNER `+owner); err != nil {
-			return URLs{}, err
-		}
-	}
-	for _, statement := range []string{
-		`REVOKE ALL ON DATABASE ` + quote(spec.Database) + ` FROM PUBLIC`,
-		`GRANT CONNECT ON DATABASE ` + quote(spec.Database) + ` TO ` + owner + `, ` + runtime,
-	} {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return URLs{}, err
-		}
+	if err := confine(ctx, conn, spec.Database, spec.Owner.Name, spec.Runtime.Name); err != nil {
+		return URLs{}, err
 	}
 	urls := URLs{}
 	if urls.Owner, err = login(admin, spec.Database, spec.Owner); err != nil {
@@ -113,26 +109,68 @@ func provision(ctx context.Context, admin secret.String, spec Spec) (URLs, error
 	if urls.Runtime, err = login(admin, spec.Database, spec.Runtime); err != nil {
 		return URLs{}, err
 	}
-	return urls, makeSchemas(ctx, urls.Owner, spec.Schemas)
+	as, err := pgx.Connect(ctx, urls.Owner.Reveal())
+	if err != nil {
+		return URLs{}, err
+	}
+	defer as.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is pending
+	return urls, makeSchemas(ctx, as, spec.Schemas)
 }
 
-func makeSchemas(ctx context.Context, ownerURL secret.String, schemas []string) error {
-	conn, err := pgx.Connect(ctx, ownerURL.Reveal())
-	if err != nil {
+// createDatabase creates a database where it is missing. The caller holds the
+// provision lock.
+func createDatabase(ctx context.Context, conn *pgx.Conn, name, owner string) error {
+	var exists bool
+	if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)`, name).Scan(&exists); err != nil || exists {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is pending
-	for _, schema := range schemas {
-		for _, statement := range []string{
-			`CREATE SCHEMA IF NOT EXISTS ` + quote(schema),
-			`GRANT USAGE ON SCHEMA ` + quote(schema) + ` TO ` + quote(RuntimeGroup),
-		} {
-			if _, err := conn.Exec(ctx, statement); err != nil {
-				return fmt.Errorf("make schema %s: %w", schema, err)
-			}
+	_, err := conn.Exec(ctx, `CREATE DATABASE `+quote(name)+` OWNER `+quote(owner))
+	return err
+}
+
+// confine lets the two roles of a service into its database, and nobody else.
+func confine(ctx context.Context, conn *pgx.Conn, name, owner, runtime string) error {
+	for _, statement := range []string{
+		`REVOKE ALL ON DATABASE ` + quote(name) + ` FROM PUBLIC`,
+		`GRANT CONNECT ON DATABASE ` + quote(name) + ` TO ` + quote(owner) + `, ` + quote(runtime),
+	} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("say who may enter: %w", err)
 		}
 	}
 	return nil
+}
+
+// makeSchemas makes the schemas that are missing, as the owner. No schema is
+// seen before it may be used.
+func makeSchemas(ctx context.Context, conn *pgx.Conn, schemas []string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, provisionLock); err != nil {
+			return err
+		}
+		for _, schema := range schemas {
+			if err := makeSchema(ctx, tx, schema); err != nil {
+				return fmt.Errorf("make schema %s: %w", schema, err)
+			}
+		}
+		return nil
+	})
+}
+
+// makeSchema looks first: CREATE SCHEMA IF NOT EXISTS asks for the right to
+// create one also where there is nothing to create.
+func makeSchema(ctx context.Context, tx pgx.Tx, schema string) error {
+	var exists bool
+	if err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)`, schema).Scan(&exists); err != nil {
+		return err
+	}
+	if !exists {
+		if _, err := tx.Exec(ctx, `CREATE SCHEMA `+quote(schema)); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `GRANT USAGE ON SCHEMA `+quote(schema)+` TO `+quote(RuntimeGroup))
+	return err
 }
 
 func ensureRole(ctx context.Context, conn *pgx.Conn, name, option string) error {

@@ -121,9 +121,9 @@ func (s *Stack) launchBrokerProgram(ctx context.Context, password secret.String)
 			"RABBITMQ_ENABLED_PLUGINS_FILE="+filepath.Join(folder, "enabled_plugins"),
 		),
 		dir: folder, account: account,
-		// A quorum queue that is killed within half a second of its declaration
-		// is lost with all its messages, and cannot be used after the next start.
-		// Therefore it is asked to end, also at our death.
+		// A quorum queue that is killed within a second of its declaration is lost
+		// with all its messages, and cannot be used after the next start until it is
+		// deleted. Therefore it is asked to end, also at our death.
 		death: death, signal: syscall.SIGTERM, bound: brokerBound,
 	})
 }

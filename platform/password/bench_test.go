@@ -81,7 +81,7 @@ func BenchmarkOtherCalls(b *testing.B) {
 			}
 			ctx, cancel := context.WithCancel(b.Context())
 			var storm errgroup.Group
-			for range 4 * cap(pool.permits) {
+			for range 4 * pool.line.Places() {
 				storm.Go(func() error {
 					for ctx.Err() == nil {
 						_ = pool.VerifyUnknown(ctx, secret.New("correct horse")) // it fails when ctx ends

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"fmt"
-	mathrand "math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"github.com/muster-id/muster/platform/admission"
 	"github.com/muster-id/muster/platform/secret"
 )
 
@@ -23,16 +23,7 @@ import (
 const queuePerWorker = 8
 
 // OverloadedError says that the queue is full: nothing was hashed.
-type OverloadedError struct {
-	// RetryAfter is when the queue will have drained, and a little more, at
-	// random, so that all who were refused do not come back together.
-	RetryAfter time.Duration
-}
-
-// Error says so.
-func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("password hashing is overloaded, try again in %s", e.RetryAfter)
-}
+type OverloadedError = admission.OverloadedError
 
 // Stats counts what a pool has done and has to do.
 type Stats struct {
@@ -54,21 +45,16 @@ type Stats struct {
 // Each hash allocates its memory anew: golang.org/x/crypto/argon2 takes no
 // buffer. The bound on hashes at once is therefore also what bounds the memory.
 type Pool struct {
-	params  Params
-	permits chan struct{}
-	queue   int64
+	params Params
+	line   *admission.Line
 	// unknown is the verifier of a password that nobody knows, at the same cost
 	// as a real one.
 	unknown verifier
 	derive  func(password, salt []byte, params Params, length int) []byte
 
-	waiting atomic.Int64
-	hashes  atomic.Uint64
-	refused atomic.Uint64
+	hashes atomic.Uint64
 	// total is the time that all hashes have taken, in nanoseconds.
 	total atomic.Int64
-	// took is how long a hash takes, in nanoseconds: a moving mean.
-	took atomic.Int64
 
 	room  sync.Mutex
 	users int // that want room
@@ -91,7 +77,7 @@ func newPool(params Params, workers, queue int, derive func([]byte, []byte, Para
 	if queue <= 0 {
 		queue = queuePerWorker * workers
 	}
-	p := &Pool{params: params, permits: make(chan struct{}, workers), queue: int64(queue), derive: derive}
+	p := &Pool{params: params, line: admission.New(admission.Config{Places: workers, Waiters: queue}), derive: derive}
 	p.unknown = verifier{params: params, salt: random(saltLength)}
 	p.unknown.key = p.measure(random(keyLength), p.unknown.salt, params, keyLength)
 	return p
@@ -100,10 +86,10 @@ func newPool(params Params, workers, queue int, derive func([]byte, []byte, Para
 // Hash makes a verifier for a new password, a PHC string with a salt of its
 // own. Errors: *OverloadedError, or the context's.
 func (p *Pool) Hash(ctx context.Context, password secret.String) (secret.String, error) {
-	if err := p.acquire(ctx); err != nil {
+	if err := p.line.Enter(ctx); err != nil {
 		return secret.String{}, fmt.Errorf("hash password: %w", err)
 	}
-	defer p.release()
+	defer p.line.Leave()
 	v := verifier{params: p.params, salt: random(saltLength), key: make([]byte, keyLength)}
 	v.key = p.compute(password, v)
 	return v.encode(), nil
@@ -118,10 +104,10 @@ func (p *Pool) Verify(ctx context.Context, phc, password secret.String) (bool, e
 	if err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
-	if err := p.acquire(ctx); err != nil {
+	if err := p.line.Enter(ctx); err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
-	defer p.release()
+	defer p.line.Leave()
 	right := subtle.ConstantTimeCompare(p.compute(password, v), v.key) == 1
 	if !right && v.params != p.params {
 		p.compute(password, p.unknown)
@@ -133,10 +119,10 @@ func (p *Pool) Verify(ctx context.Context, phc, password secret.String) (bool, e
 // that the time of the answer does not tell who has an account. Errors:
 // *OverloadedError, or the context's.
 func (p *Pool) VerifyUnknown(ctx context.Context, password secret.String) error {
-	if err := p.acquire(ctx); err != nil {
+	if err := p.line.Enter(ctx); err != nil {
 		return fmt.Errorf("verify password: %w", err)
 	}
-	defer p.release()
+	defer p.line.Leave()
 	_ = subtle.ConstantTimeCompare(p.compute(password, p.unknown), p.unknown.key)
 	return nil
 }
@@ -166,17 +152,18 @@ func (p *Pool) widen(user int) {
 	p.users += user
 	switch after := p.users > 0; {
 	case after && !before:
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + cap(p.permits))
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + p.line.Places())
 	case before && !after:
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - cap(p.permits))
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) - p.line.Places())
 	}
 }
 
 // Stats tells what the pool has done so far.
 func (p *Pool) Stats() Stats {
+	line := p.line.Stats()
 	return Stats{
-		Hashes: p.hashes.Load(), Refused: p.refused.Load(), Waiting: int(p.waiting.Load()),
-		Running: len(p.permits), Took: time.Duration(p.total.Load()),
+		Hashes: p.hashes.Load(), Refused: line.Refused, Waiting: line.Waiting,
+		Running: line.Working, Took: time.Duration(p.total.Load()),
 	}
 }
 
@@ -192,58 +179,19 @@ func (p *Pool) Metrics(emit func(name, help string, value float64, labels ...str
 }
 
 // compute hashes with the costs, the salt and the length of key of a verifier.
-// Who calls it holds a permit.
+// Who calls it has a place.
 func (p *Pool) compute(password secret.String, v verifier) []byte {
 	text := normalise(password)
 	defer clear(text)
 	return p.measure(text, v.salt, v.params, len(v.key))
 }
 
-// acquire takes a permit, waiting in the queue if need be. Waiters are served
-// in order: a channel hands a freed place to the first who is blocked on it, so
-// a newcomer's quick try never overtakes.
-func (p *Pool) acquire(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case p.permits <- struct{}{}:
-		return nil
-	default:
-	}
-	if waiting := p.waiting.Add(1); waiting > p.queue {
-		p.waiting.Add(-1)
-		p.refused.Add(1)
-		return &OverloadedError{RetryAfter: p.retryAfter()}
-	}
-	defer p.waiting.Add(-1)
-	select {
-	case p.permits <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (p *Pool) release() { <-p.permits }
-
-// retryAfter is the time in which a full queue, and what is being hashed, is done.
-func (p *Pool) retryAfter() time.Duration {
-	workers := int64(cap(p.permits))
-	drained := time.Duration((p.queue + workers) * p.took.Load() / workers)
-	return drained + mathrand.N(drained/2+1)
-}
-
 func (p *Pool) measure(password, salt []byte, params Params, length int) []byte {
 	began := time.Now()
 	key := p.derive(password, salt, params, length)
-	took := time.Since(began).Nanoseconds()
-	p.total.Add(took)
-	// A mean over the last eight or so; two that write at once lose one sample.
-	if before := p.took.Load(); before > 0 {
-		took = before + (took-before)/8
-	}
-	p.took.Store(took)
+	took := time.Since(began)
+	p.line.Took(took)
+	p.total.Add(took.Nanoseconds())
 	p.hashes.Add(1)
 	return key
 }

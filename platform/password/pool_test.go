@@ -154,7 +154,7 @@ func TestAWrongPasswordNeverCostsLessThanAnUnknownUser(t *testing.T) {
 func TestAPoolMadeAfterRoomWasMadeTakesNoMoreCores(t *testing.T) {
 	first := NewPool(cheap, 0, 0)
 	defer first.MakeRoom()()
-	if workers := cap(NewPool(cheap, 0, 0).permits); workers > runtime.NumCPU() {
+	if workers := NewPool(cheap, 0, 0).line.Places(); workers > runtime.NumCPU() {
 		t.Errorf("%d workers on %d cores", workers, runtime.NumCPU())
 	}
 }

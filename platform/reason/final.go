@@ -81,11 +81,27 @@ func classify(ctx context.Context, err error) *fault {
 	case errors.Is(err, context.Canceled):
 		return givenUp(ctx, err)
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET),
-		errors.As(err, &dial) && dial.Op == "dial":
+		errors.As(err, &dial) && dial.Op == "dial", isAway(err):
 		return because(musterv1.Reason_REASON_UNAVAILABLE, err)
 	default:
 		return because(musterv1.Reason_REASON_INTERNAL, err)
 	}
+}
+
+// isAway tells whether PostgreSQL takes no call at present: it stops or starts,
+// has no connection left, or the database is not there.
+func isAway(err error) bool {
+	var answered interface{ SQLState() string }
+	if !errors.As(err, &answered) {
+		return false
+	}
+	state := answered.SQLState()
+	for _, class := range []string{"08", "53", "57P", "3D000"} {
+		if strings.HasPrefix(state, class) {
+			return true
+		}
+	}
+	return false
 }
 
 // classifyCode is for errors of Connect's own: of a generated handler that

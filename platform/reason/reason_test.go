@@ -14,6 +14,7 @@ import (
 
 	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
+	"github.com/jackc/pgx/v5/pgconn"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/platform/reason"
@@ -103,6 +104,9 @@ func TestWhatTheClientIsTold(t *testing.T) {
 		"another service lacks it":      {connect.NewWireError(connect.CodeUnimplemented, canary), musterv1.Reason_REASON_INTERNAL, true},
 		"another service is away":       {connect.NewError(connect.CodeUnavailable, canary), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"connection refused":            {fmt.Errorf("canary: %w", syscall.ECONNREFUSED), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a database that shuts down":    {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "57P01"}), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a database that is not there":  {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "3D000"}), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a statement that is wrong":     {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "42601"}), musterv1.Reason_REASON_INTERNAL, true},
 		"no such host":                  {&net.OpError{Op: "dial", Err: canary}, musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a time-out":                    {fmt.Errorf("canary: %w", context.DeadlineExceeded), musterv1.Reason_REASON_DEADLINE_EXCEEDED, false},
 		"a time-out of another service": {connect.NewWireError(connect.CodeDeadlineExceeded, canary), musterv1.Reason_REASON_DEADLINE_EXCEEDED, false},

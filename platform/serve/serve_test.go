@@ -315,6 +315,27 @@ func TestAServiceThatIsAwayIsUnavailable(t *testing.T) {
 	}
 }
 
+// To pack a page of events would cost more than all else that is done with it.
+func TestServicesAskForAnswersAsTheyAre(t *testing.T) {
+	t.Parallel()
+	dir := certificates(t, "identity", "credentials")
+	asked := make(chan string, 1)
+	mux := http.NewServeMux()
+	_, handler := keyringv1connect.NewKeyringServiceHandler(keys{})
+	mux.HandleFunc("/", func(w http.ResponseWriter, request *http.Request) {
+		asked <- request.Header.Get("Grpc-Accept-Encoding") + request.Header.Get("Accept-Encoding")
+		handler.ServeHTTP(w, request)
+	})
+	addr := start(t, serve.ServerConfig{Name: "identity", Handler: mux, TLS: load(t, dir, "identity").ServerTLS(), Logger: slog.New(slog.DiscardHandler)})
+	client := keyringv1connect.NewKeyringServiceClient(internal(t, dir, "credentials", "identity", addr), "https://"+addr, serve.ClientInterceptors())
+	if _, err := client.GetKeys(t.Context(), connect.NewRequest(&keyringv1.GetKeysRequest{})); err != nil {
+		t.Fatal(err)
+	}
+	if accepts := <-asked; strings.Contains(accepts, "gzip") {
+		t.Errorf("it accepts %q", accepts)
+	}
+}
+
 // keys is a keyring that answers anybody who gets to it.
 type keys struct {
 	keyringv1connect.UnimplementedKeyringServiceHandler

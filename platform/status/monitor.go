@@ -49,6 +49,9 @@ type Check struct {
 	Vital bool
 	// Probe looks at it.
 	Probe Probe
+	// Projection tells more where the dependency is a projection; nil for any
+	// other. It is asked with each Status, so it waits for nothing.
+	Projection func() *statusv1.ProjectionHealth
 }
 
 // Config of a Monitor.
@@ -189,19 +192,23 @@ func (m *Monitor) tell(ctx context.Context, check Check, before, after seen, err
 // than it may counts as no answer.
 func (m *Monitor) Status() *statusv1.GetStatusResponse {
 	now := m.now()
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	response := &statusv1.GetStatusResponse{StartedAt: timestamppb.New(m.started)}
 	for i, check := range m.checks {
+		m.mu.Lock()
 		last := m.current(i, now)
-		response.Dependencies = append(response.Dependencies, &statusv1.Dependency{
+		m.mu.Unlock()
+		dependency := &statusv1.Dependency{
 			Name:    check.Name,
 			State:   last.state,
 			Vital:   check.Vital,
 			Latency: durationpb.New(last.latency),
 			Since:   timestamppb.New(last.since),
 			Problem: last.problem,
-		})
+		}
+		if check.Projection != nil {
+			dependency.Projection = check.Projection()
+		}
+		response.Dependencies = append(response.Dependencies, dependency)
 	}
 	return response
 }

@@ -149,6 +149,28 @@ func TestAChangeOfStateIsOneLine(t *testing.T) {
 	}
 }
 
+// How far a projection is, is told as it is when somebody asks, not as it was at
+// the last look.
+func TestAProjectionTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	database := newScripted()
+	lag := int64(0)
+	monitor, _ := run(t, status.Config{Checks: []status.Check{
+		{Name: "projection access", Probe: database.probe, Projection: func() *statusv1.ProjectionHealth {
+			return &statusv1.ProjectionHealth{LagEvents: lag, Generation: 2}
+		}},
+		{Name: "postgres", Probe: database.probe},
+	}})
+	for _, lag = range []int64{7, 0} {
+		if got := of(t, monitor, "projection access").GetProjection(); got.GetLagEvents() != lag || got.GetGeneration() != 2 {
+			t.Errorf("%d events behind: %v", lag, got)
+		}
+	}
+	if got := of(t, monitor, "postgres"); got.GetProjection() != nil {
+		t.Errorf("what is no projection: %v", got)
+	}
+}
+
 // What is down at the start is told when it stays so: services that start
 // together are not there for one another at first.
 func TestWhatIsDownAtTheStartIsALineIfItStaysSo(t *testing.T) {

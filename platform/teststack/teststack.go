@@ -46,6 +46,8 @@ func Database(t testing.TB, sets ...database.Migrations) database.URLs {
 	spec := database.Spec{
 		Owner:   database.Login{Name: "muster_test_owner", Password: secret.New("muster_test_owner")},
 		Runtime: database.Login{Name: "muster_test", Password: secret.New("muster_test")},
+		// So that a service which must not make its database again is seen not to.
+		OwnerCreates: true,
 	}
 	for _, set := range sets {
 		spec.Schemas = append(spec.Schemas, set.Schema)
@@ -92,7 +94,7 @@ func Database(t testing.TB, sets ...database.Migrations) database.URLs {
 		defer cancel()
 		conn := connect(ctx, t, admin)
 		defer conn.Close(ctx) //nolint:errcheck // nothing is pending
-		if _, err := conn.Exec(ctx, `DROP DATABASE `+spec.Database+` WITH (FORCE)`); err != nil {
+		if _, err := conn.Exec(ctx, `DROP DATABASE IF EXISTS `+spec.Database+` WITH (FORCE)`); err != nil {
 			t.Errorf("drop database: %v", err)
 		}
 	})

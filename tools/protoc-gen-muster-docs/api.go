@@ -108,7 +108,7 @@ var statuses = map[string]int{
 }
 
 // order in which a newcomer meets the services; others follow.
-var order = []string{"AuthService", "UserService", "MediaService", "AdminService", "HealthService"}
+var order = []string{"AuthService", "UserService", "MediaService", "AdminService", "OperationsService", "HealthService"}
 
 // reader puts the model together.
 type reader struct {

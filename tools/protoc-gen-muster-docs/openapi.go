@@ -18,6 +18,7 @@ import (
 var scalars = map[string][]facet{
 	"string": {{"type", "string"}},
 	"bool":   {{"type", "boolean"}},
+	"double": {{"type", "number"}, {"format", "double"}},
 	"int32":  {{"type", "integer"}, {"format", "int32"}},
 	// Answers have it as text, since JavaScript's numbers end at 2^53; both are taken.
 	"int64":     {{"type", []string{"integer", "string"}}, {"format", "int64"}},

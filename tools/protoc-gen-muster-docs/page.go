@@ -161,7 +161,7 @@ func words(comment string) template.HTML {
 func (f *field) Kind() template.HTML {
 	link := func(name string) string { return `<a href="#` + name + `">` + name + `</a>` }
 	kind := map[string]string{
-		"bool": "true or false", "int32": "number", "int64": "number, as text in answers", "bytes": "base64", "timestamp": "time", "duration": "duration in seconds, 1.5s",
+		"bool": "true or false", "double": "number", "int32": "number", "int64": "number, as text in answers", "bytes": "base64", "timestamp": "time", "duration": "duration in seconds, 1.5s",
 	}[f.kind.scalar]
 	switch {
 	case f.kind.message != nil:

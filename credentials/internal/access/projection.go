@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/google/uuid"
@@ -26,10 +25,6 @@ var (
 	updateRows string
 	//go:embed queries/delete.sql
 	deleteRows string
-	//go:embed queries/forget_rehashed.sql
-	forgetRehashed string
-	//go:embed queries/delete_sessions.sql
-	deleteSessions string
 )
 
 // Projection folds the identity log into read.access. Its zero value works.
@@ -39,6 +34,13 @@ var _ projection.Projection = Projection{}
 
 // Name is Name.
 func (Projection) Name() string { return Name }
+
+// Tables holds read.access.
+func (Projection) Tables() []projection.Table {
+	return []projection.Table{{
+		Name: "read.access", Key: []string{"user_id"}, Sensitive: []string{"username", "email", "verifier"},
+	}}
+}
 
 // Handles tells which events change who may come in.
 func (Projection) Handles(eventType string) bool {
@@ -63,7 +65,7 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 	if err != nil {
 		return fmt.Errorf("apply to access: %w", err)
 	}
-	var inserts, updates, forgotten []change
+	var inserts, updates []change
 	var erased []uuid.UUID
 	for _, c := range changes {
 		switch {
@@ -74,28 +76,20 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 		default:
 			updates = append(updates, *c)
 		}
-		if c.Forgotten > 0 {
-			forgotten = append(forgotten, *c)
-		}
 	}
-	// Rows first, and with them their locks: whoever is about to store a rehashed
-	// verifier or a session holds the row, and so is either before the statement
-	// that forgets it or finds the row changed.
 	for _, step := range []struct {
 		statement string
 		rows      int
-		arguments []any
+		argument  any
 	}{
-		{insertRows, len(inserts), []any{generation, inserts}},
-		{updateRows, len(updates), []any{generation, updates}},
-		{deleteRows, len(erased), []any{generation, erased}},
-		{forgetRehashed, len(forgotten), []any{forgotten}},
-		{deleteSessions, len(erased), []any{erased}},
+		{insertRows, len(inserts), inserts},
+		{updateRows, len(updates), updates},
+		{deleteRows, len(erased), erased},
 	} {
 		if step.rows == 0 {
 			continue
 		}
-		if _, err := tx.Exec(ctx, step.statement, step.arguments...); err != nil {
+		if _, err := tx.Exec(ctx, step.statement, generation, step.argument); err != nil {
 			return fmt.Errorf("apply to access: %w", err)
 		}
 	}
@@ -116,8 +110,6 @@ type change struct {
 	Roles           []string   `json:"roles"`
 	SessionsFrom    *int64     `json:"sessions_from"`
 	AccessVersion   int64      `json:"access_version"`
-	// Forgotten is the version up to which rehashed verifiers are forgotten; 0 for none.
-	Forgotten int64 `json:"forgotten"`
 
 	registered, erased bool
 }
@@ -128,13 +120,9 @@ func fold(events []eventstore.Opened) ([]*change, error) {
 	var changes []*change
 	byUser := make(map[uuid.UUID]*change)
 	for _, event := range events {
-		about, ok := event.Message.(interface{ GetUserId() string })
-		if !ok {
-			return nil, fmt.Errorf("event %s: a %s does not say whom it is about", event.ID, event.Type)
-		}
-		id, err := uuid.Parse(about.GetUserId())
+		id, err := person(event)
 		if err != nil {
-			return nil, fmt.Errorf("event %s: its user id is no UUID", event.ID)
+			return nil, err
 		}
 		c := byUser[id]
 		if c == nil {
@@ -145,6 +133,19 @@ func fold(events []eventstore.Opened) ([]*change, error) {
 		c.add(event)
 	}
 	return changes, nil
+}
+
+// person that an event is about.
+func person(event eventstore.Opened) (uuid.UUID, error) {
+	about, ok := event.Message.(interface{ GetUserId() string })
+	if !ok {
+		return uuid.UUID{}, fmt.Errorf("event %s: a %s does not say whom it is about", event.ID, event.Type)
+	}
+	id, err := uuid.Parse(about.GetUserId())
+	if err != nil {
+		return uuid.UUID{}, fmt.Errorf("event %s: its user id is no UUID", event.ID)
+	}
+	return id, nil
 }
 
 func (c *change) add(event eventstore.Opened) {
@@ -161,15 +162,13 @@ func (c *change) add(event eventstore.Opened) {
 	case *eventsv1.RolesChanged:
 		c.Roles = append([]string{}, message.GetRoles()...) // none is not null
 	case *eventsv1.UserErased:
-		c.erase()
+		c.erased = true
 	case *eventsv1.PasswordSet:
-		c.PasswordVersion, c.MustChange = new(event.Version), new(message.GetMustChange())
+		c.PasswordVersion, c.MustChange = new(event.Version), new(message.GetKind() == eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME)
 		c.SessionsFrom = new(event.Version)
 		c.Verifier = nil
-		if event.Erased {
-			c.Forgotten = max(c.Forgotten, event.Version)
-		} else {
-			c.Verifier, c.Forgotten = new(message.GetVerifier()), max(c.Forgotten, event.Version-1)
+		if !event.Erased {
+			c.Verifier = new(message.GetVerifier())
 		}
 	case *eventsv1.UserDeactivated:
 		c.Active, c.SessionsFrom = new(false), new(event.Version)
@@ -182,7 +181,7 @@ func (c *change) add(event eventstore.Opened) {
 // was erased.
 func (c *change) name(event eventstore.Opened, username, email *string) {
 	if event.Erased {
-		c.erase()
+		c.erased = true
 		return
 	}
 	if username != nil {
@@ -192,8 +191,4 @@ func (c *change) name(event eventstore.Opened, username, email *string) {
 		c.Email = email
 	}
 	c.NamedAt = new(event.OccurredAt)
-}
-
-func (c *change) erase() {
-	c.erased, c.Forgotten = true, math.MaxInt64
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/projection"
 	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 )
@@ -33,10 +34,11 @@ type row struct {
 }
 
 type bundle struct {
-	pool *pgxpool.Pool
+	pool  *pgxpool.Pool
+	owner secret.String
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t testing.TB) *bundle {
 	t.Helper()
 	sets, err := store.Migrations()
 	if err != nil {
@@ -48,12 +50,16 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return &bundle{pool}
+	return &bundle{pool, urls.Owner}
 }
 
+// try does what the projector does with a batch.
 func (b *bundle) try(ctx context.Context, generation int64, events ...eventstore.Opened) error {
 	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		return access.Projection{}.Apply(ctx, tx, generation, events)
+		if err := (access.Projection{}).Apply(ctx, tx, generation, events); err != nil {
+			return err
+		}
+		return access.Projection{}.React(ctx, tx, events)
 	})
 }
 
@@ -107,7 +113,11 @@ func (p *person) registered(roles ...string) eventstore.Opened {
 }
 
 func (p *person) passwordSet(verifier string, mustChange bool) eventstore.Opened {
-	return p.event(&eventsv1.PasswordSet{UserId: p.id.String(), Verifier: verifier, MustChange: mustChange})
+	kind := eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN
+	if mustChange {
+		kind = eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME
+	}
+	return p.event(&eventsv1.PasswordSet{UserId: p.id.String(), Verifier: verifier, Kind: kind})
 }
 
 func (p *person) deactivated() eventstore.Opened {
@@ -293,7 +303,7 @@ func TestGenerationsDoNotTouchEachOther(t *testing.T) {
 func TestARehashedVerifierGoesWithItsPasswordAndItsPerson(t *testing.T) {
 	t.Parallel()
 	b, ada := setup(t), newPerson("ada")
-	if _, err := b.pool.Exec(t.Context(), `INSERT INTO read.projections (name, generation, epoch) VALUES ('access', 1, 1)`); err != nil {
+	if _, err := b.pool.Exec(t.Context(), `INSERT INTO read.projections (name, generation, epoch, complete) VALUES ('access', 1, 1, true)`); err != nil {
 		t.Fatal(err)
 	}
 	keeper := store.New(b.pool)
@@ -343,6 +353,102 @@ func (b *bundle) rehashed(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return count
+}
+
+// A generation that is only made to be compared is given to Apply alone.
+func TestApplyChangesItsGenerationAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b, ada, bob := setup(t), newPerson("ada"), newPerson("bob")
+	registered := ada.registered()
+	b.apply(t, registered, ada.passwordSet("first", false), bob.registered())
+	rows := b.rows(t, 1)
+	b.exec(t, `INSERT INTO sessions.rehashed_verifiers (user_id, password_version, verifier, rehashed_at) VALUES ($1, 2, 'again', now())`, ada.id)
+	for _, p := range []*person{ada, bob} {
+		b.exec(t, `
+			INSERT INTO sessions.sessions
+				(session_id, user_id, password_version, access_version, counter, used_at, opened_at, last_used_at, expires_at, delete_on)
+			VALUES (gen_random_uuid(), $1, 2, 2, 1, '{}', now(), now(), now(), now())`, p.id)
+	}
+	for _, events := range [][]eventstore.Opened{
+		{registered, ada.passwordSet("second", false)},
+		{erased(ada.passwordSet("third", false))},
+		{ada.erased()},
+		{erased(registered)},
+	} {
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return access.Projection{}.Apply(t.Context(), tx, 2, events) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(rows, b.rows(t, 1)); diff != "" {
+			t.Error("generation 1:", diff)
+		}
+		if rehashed, sessions := b.rehashed(t), b.sessions(t); rehashed != 1 || sessions != 2 {
+			t.Errorf("%d rehashed verifiers and %d sessions are left, want 1 and 2", rehashed, sessions)
+		}
+	}
+	if err := b.try(t.Context(), 2, erased(registered)); err != nil {
+		t.Fatal(err)
+	}
+	if rehashed, sessions := b.rehashed(t), b.sessions(t); rehashed != 0 || sessions != 1 {
+		t.Errorf("an erasure left %d rehashed verifiers and %d sessions, want 0 and bob's", rehashed, sessions)
+	}
+}
+
+func (b *bundle) exec(t *testing.T, statement string, arguments ...any) {
+	t.Helper()
+	if _, err := b.pool.Exec(t.Context(), statement, arguments...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bundle) sessions(t *testing.T) int {
+	t.Helper()
+	var count int
+	if err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM sessions.sessions`).Scan(&count); err != nil {
+		t.Fatal(err)
+	}
+	return count
+}
+
+// Of a generation that is being made the planner has no statistics, and expects
+// a single row.
+func TestABatchReadsTheRowsOfItsPeopleOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	const fill = `
+		INSERT INTO read.access
+			(generation, user_id, username, email, named_at, password_version, must_change, active, roles, sessions_from, access_version)
+		SELECT $1, md5(n::text)::uuid, n, n || '@example.org', now(), 0, false, true, '{}', 0, 1 FROM generate_series(1, 30000) AS n`
+	b.exec(t, fill, 1)
+	owner, err := pgx.Connect(t.Context(), b.owner.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close(t.Context())
+	for _, statement := range []string{`ALTER TABLE read.access SET (autovacuum_enabled = off)`, `ANALYZE read.access`} {
+		if _, err := owner.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.exec(t, fill, 2)
+	ada, bob := newPerson("ada"), newPerson("bob")
+	ada.version, bob.version = 1, 1
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context()) //nolint:errcheck // nobody needs it
+	if err := (access.Projection{}).Apply(t.Context(), tx, 2, []eventstore.Opened{ada.deactivated(), bob.erased()}); err != nil {
+		t.Fatal(err)
+	}
+	var read int64
+	if err := tx.QueryRow(t.Context(), `
+		SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'read.access'::regclass`).Scan(&read); err != nil {
+		t.Fatal(err)
+	}
+	if read > 10 {
+		t.Errorf("%d rows were read for two people", read)
+	}
 }
 
 func TestAnEventAboutNobodyFailsTheBatch(t *testing.T) {

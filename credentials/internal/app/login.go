@@ -22,6 +22,9 @@ var (
 	ErrWrongCredentials = errors.New("login name or password is wrong")
 	// ErrAccountInactive means that the password is right, but the account is deactivated.
 	ErrAccountInactive = errors.New("account is deactivated")
+	// ErrIncomplete means that accounts are being made from the log, after their
+	// database was lost, and not all of it is applied. It will be.
+	ErrIncomplete = errors.New("accounts are not complete yet")
 )
 
 // Login signs in.
@@ -80,6 +83,11 @@ func (a *App) Login(ctx context.Context, cmd Login) (LoggedIn, error) {
 // authenticate finds the account whose name and password these are.
 func (a *App) authenticate(ctx context.Context, cmd Login) (access.Account, error) {
 	account, err := a.find(ctx, cmd.Name)
+	if errors.Is(err, store.ErrIncomplete) {
+		// Nobody is told that they are wrong, nor let in with a password, a role or
+		// an account that was taken from them since.
+		return access.Account{}, ErrIncomplete
+	}
 	if errors.Is(err, store.ErrNotFound) || err == nil && account.Verifier.Empty() {
 		if err := a.config.Passwords.VerifyUnknown(ctx, cmd.Password); err != nil {
 			return access.Account{}, err
@@ -126,6 +134,9 @@ func (a *App) open(ctx context.Context, account access.Account) (LoggedIn, error
 		err := a.config.Store.OpenSession(ctx, opened)
 		if errors.Is(err, store.ErrNotFound) {
 			return LoggedIn{}, ErrWrongCredentials // as from now on
+		}
+		if errors.Is(err, store.ErrIncomplete) {
+			return LoggedIn{}, ErrIncomplete
 		}
 		if err != nil {
 			return LoggedIn{}, err

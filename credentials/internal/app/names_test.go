@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/muster-id/muster/credentials/internal/access"
 	"github.com/muster-id/muster/credentials/internal/app"
 	"github.com/muster-id/muster/credentials/internal/session"
 	"github.com/muster-id/muster/credentials/internal/store"
@@ -150,7 +149,7 @@ func TestASignInDuringAnErasureLeavesNoSession(t *testing.T) {
 		Event:   eventstore.Event{ID: uuid.New(), Log: "identity", Epoch: 1, Stream: "user-" + ada.id.String(), Version: 3},
 		Message: &eventsv1.UserErased{UserId: ada.id.String()},
 	}
-	if err := (access.Projection{}).Apply(t.Context(), erasure, 1, []eventstore.Opened{event}); err != nil {
+	if err := applyAccess(t.Context(), erasure, 1, event); err != nil {
 		t.Fatal(err)
 	}
 	opened := make(chan error, 1)

@@ -29,7 +29,7 @@ type Refresh struct {
 // Refresh answers with a new pair, or, where the token was exchanged a moment
 // ago, with the same refresh token again; the rules are in package session.
 // Errors: session.ErrInvalid, ErrRevoked, ErrExpired and ErrReused,
-// ErrAccountInactive, ErrContended.
+// ErrAccountInactive, ErrContended, ErrIncomplete.
 func (a *App) Refresh(ctx context.Context, cmd Refresh) (Tokens, error) {
 	tokens, err := a.refresh(ctx, cmd)
 	if err != nil {
@@ -48,6 +48,9 @@ func (a *App) refresh(ctx context.Context, cmd Refresh) (Tokens, error) {
 		if errors.Is(err, store.ErrNotFound) {
 			// The token is genuine, so there was a session.
 			return Tokens{}, session.ErrRevoked
+		}
+		if errors.Is(err, store.ErrIncomplete) {
+			return Tokens{}, ErrIncomplete
 		}
 		if err != nil {
 			return Tokens{}, err

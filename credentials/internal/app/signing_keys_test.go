@@ -67,3 +67,27 @@ func TestProcessesThatStartTogetherMakeOneKey(t *testing.T) {
 		}
 	}
 }
+
+// A process that goes on after its database was lost, and one that has started
+// with the empty one: what either has signed stays good.
+func TestKeysThatAProcessHoldsAreKeptBesideThoseThatAreThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	sealer := newSealer(t)
+	held, err := sealer.Generate(w.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		keys, err := w.store.KeepSigningKeys(t.Context(), []signing.Key{held})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(keys) != 2 || keys[0].ID != held.ID && keys[1].ID != held.ID {
+			t.Errorf("%d keys are kept, want that of the start and %s", len(keys), held.ID)
+		}
+		if err := w.ring.Replace(keys); err != nil {
+			t.Error(err)
+		}
+	}
+}

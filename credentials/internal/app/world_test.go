@@ -104,7 +104,7 @@ func openDatabase(t *testing.T) *pgxpool.Pool {
 func newWorldWithCosts(t *testing.T, costs password.Params) *world {
 	t.Helper()
 	db := openDatabase(t)
-	if _, err := db.Exec(t.Context(), `INSERT INTO read.projections (name, generation, epoch) VALUES ('access', 1, 1)`); err != nil {
+	if _, err := db.Exec(t.Context(), `INSERT INTO read.projections (name, generation, epoch, complete) VALUES ('access', 1, 1, true)`); err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
@@ -194,7 +194,11 @@ func (p *person) setPassword(t *testing.T, text string, mustChange bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.apply(t, &eventsv1.PasswordSet{UserId: p.id.String(), Verifier: verifier.Reveal(), MustChange: mustChange})
+	kind := eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN
+	if mustChange {
+		kind = eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME
+	}
+	p.apply(t, &eventsv1.PasswordSet{UserId: p.id.String(), Verifier: verifier.Reveal(), Kind: kind})
 }
 
 func (p *person) deactivate(t *testing.T) {
@@ -229,11 +233,19 @@ func (p *person) apply(t *testing.T, message proto.Message) {
 func (w *world) project(t *testing.T, generation int64, event eventstore.Opened) {
 	t.Helper()
 	err := pgx.BeginFunc(t.Context(), w.db, func(tx pgx.Tx) error {
-		return access.Projection{}.Apply(t.Context(), tx, generation, []eventstore.Opened{event})
+		return applyAccess(t.Context(), tx, generation, event)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// applyAccess does what the projector does with a batch.
+func applyAccess(ctx context.Context, tx pgx.Tx, generation int64, events ...eventstore.Opened) error {
+	if err := (access.Projection{}).Apply(ctx, tx, generation, events); err != nil {
+		return err
+	}
+	return access.Projection{}.React(ctx, tx, events)
 }
 
 func (w *world) login(t *testing.T, name string) app.LoggedIn {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/muster-id/muster/credentials/internal/app"
 	"github.com/muster-id/muster/credentials/internal/session"
+	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -15,13 +16,17 @@ import (
 // caught up.
 const catchUpRetry = time.Second
 
+// databaseRetry is when a database that does not answer, or is being made anew,
+// is worth another try.
+const databaseRetry = 2 * time.Second
+
 // errNoPrincipal: a method that needs a person was reached without one, which
 // the access gate does not let happen.
 var errNoPrincipal = errors.New("no signed-in person")
 
 // refusal is the one map from what can go wrong to what is answered. What it
 // does not know is left to the interceptor, which tells a fault of ours from a
-// database that does not answer and a caller who is gone.
+// caller who is gone.
 func refusal(err error) error {
 	var overloaded *password.OverloadedError
 	if errors.As(err, &overloaded) {
@@ -29,6 +34,13 @@ func refusal(err error) error {
 	}
 	if errors.Is(err, app.ErrNotCaughtUp) {
 		return reason.New(musterv1.Reason_REASON_NOT_CAUGHT_UP, reason.RetryAfter(catchUpRetry))
+	}
+	if errors.Is(err, app.ErrIncomplete) {
+		return reason.New(musterv1.Reason_REASON_NOT_CAUGHT_UP, reason.RetryAfter(catchUpRetry),
+			reason.Message("Accounts are being read from the log again"))
+	}
+	if database.Away(err) || database.Lost(err) {
+		return reason.New(musterv1.Reason_REASON_UNAVAILABLE, reason.RetryAfter(databaseRetry), reason.Cause(err))
 	}
 	for _, known := range []struct {
 		err    error

@@ -117,6 +117,34 @@ func TestTheNewestKeySignsAndAllArePublished(t *testing.T) {
 	}
 }
 
+// What one process holds another can hold too, in whichever order it finds them,
+// and a key that does not open changes nothing.
+func TestReplicasWithTheSameKeysSignWithTheSame(t *testing.T) {
+	t.Parallel()
+	sealer := newSealer(t, keyEncryptionKey)
+	former, newest, foreign := generate(t, sealer), generate(t, sealer), generate(t, newSealer(t, strings.Repeat("f", 32)))
+	now := start
+	one, two := newRing(t, sealer, &now, former, newest), newRing(t, sealer, &now, former)
+	if err := two.Replace([]Key{newest, former}); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(t, newRing(t, sealer, &now, one.Stored()[1]), sign(t, two)); err != nil {
+		t.Errorf("they sign with different keys: %v", err)
+	}
+	before, err := two.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, keys := range [][]Key{{former, foreign}, nil} {
+		if err := two.Replace(keys); err == nil {
+			t.Errorf("%d keys were taken", len(keys))
+		}
+	}
+	if after, err := two.JWKS(); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("published were %s and are %s, %v", before, after, err)
+	}
+}
+
 func TestATokenIsGoodForItsLifetime(t *testing.T) {
 	t.Parallel()
 	sealer := newSealer(t, keyEncryptionKey)
@@ -159,8 +187,8 @@ func TestKeysDoNotShowInAPrint(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 		shown := fmt.Sprintf(verb, struct {
 			sealer Sealer
-			ring   Ring
-		}{sealer, *ring})
+			ring   held
+		}{sealer, *ring.held.Load()})
 		for _, canary := range []string{
 			strings.Trim(fmt.Sprint(private.Seed()), "[]"), hex.EncodeToString(private.Seed()),
 			fmt.Sprint(binary.BigEndian.Uint32([]byte(keyEncryptionKey))), fmt.Sprint(binary.LittleEndian.Uint32([]byte(keyEncryptionKey))),

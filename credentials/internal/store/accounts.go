@@ -18,16 +18,20 @@ var (
 	accountByUsername string
 	//go:embed queries/account_by_email.sql
 	accountByEmail string
+	//go:embed queries/complete.sql
+	complete string
 	//go:embed queries/save_rehashed.sql
 	saveRehashed string
 )
 
-// AccountByUsername finds who has a canonical username, or ErrNotFound.
+// AccountByUsername finds who has a canonical username. Errors: ErrNotFound,
+// ErrIncomplete.
 func (s *Store) AccountByUsername(ctx context.Context, username string) (access.Account, error) {
 	return s.account(ctx, accountByUsername, username)
 }
 
-// AccountByEmail finds who has a canonical email address, or ErrNotFound.
+// AccountByEmail finds who has a canonical email address. Errors: ErrNotFound,
+// ErrIncomplete.
 func (s *Store) AccountByEmail(ctx context.Context, email string) (access.Account, error) {
 	return s.account(ctx, accountByEmail, email)
 }
@@ -35,8 +39,18 @@ func (s *Store) AccountByEmail(ctx context.Context, email string) (access.Accoun
 func (s *Store) account(ctx context.Context, query, name string) (access.Account, error) {
 	var account access.Account
 	var verifier *string
-	err := s.pool.QueryRow(ctx, query, access.Name, name).Scan(&account.UserID, &verifier, &account.PasswordVersion,
-		&account.MustChange, &account.Active, &account.Roles, &account.SessionsFrom, &account.AccessVersion)
+	var whole bool
+	// Both in one go, so that who is not there costs as much as who is.
+	var batch pgx.Batch
+	batch.Queue(complete, access.Name).QueryRow(func(row pgx.Row) error { return scanComplete(row, &whole) })
+	batch.Queue(query, access.Name, name).QueryRow(func(row pgx.Row) error {
+		return row.Scan(&account.UserID, &verifier, &account.PasswordVersion,
+			&account.MustChange, &account.Active, &account.Roles, &account.SessionsFrom, &account.AccessVersion)
+	})
+	err := s.pool.SendBatch(ctx, &batch).Close()
+	if (err == nil || errors.Is(err, pgx.ErrNoRows)) && !whole {
+		return access.Account{}, fmt.Errorf("find account: %w", ErrIncomplete)
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return access.Account{}, fmt.Errorf("find account: %w", ErrNotFound)
 	}
@@ -47,6 +61,16 @@ func (s *Store) account(ctx context.Context, query, name string) (access.Account
 		account.Verifier = secret.New(*verifier)
 	}
 	return account, nil
+}
+
+// scanComplete reads whether the rows were ever complete; those of a database
+// that was made a moment ago have no pointer yet.
+func scanComplete(row pgx.Row, whole *bool) error {
+	err := row.Scan(whole)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil
+	}
+	return err
 }
 
 // SaveRehashed keeps a verifier made again for an account's present password.

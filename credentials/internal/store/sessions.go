@@ -19,6 +19,8 @@ var (
 	openSession string
 	//go:embed queries/session.sql
 	sessionWithAccount string
+	//go:embed queries/session_waits.sql
+	sessionWaits string
 	//go:embed queries/advance_session.sql
 	advanceSession string
 	//go:embed queries/revoke_session.sql
@@ -37,12 +39,12 @@ const keptAfterExpiry = 7 * 24 * time.Hour
 const deleteBatch = 1000
 
 // OpenSession stores a new session; ErrNotFound where the person was erased
-// meanwhile.
+// meanwhile, ErrIncomplete where the database is another one by now.
 func (s *Store) OpenSession(ctx context.Context, opened session.Session) error {
 	tag, err := s.pool.Exec(ctx, openSession, access.Name, opened.ID, opened.UserID, opened.PasswordVersion, opened.AccessVersion, opened.Counter,
 		times(opened.UsedAt), opened.OpenedAt, opened.LastUsedAt, opened.ExpiresAt, deleteOn(opened))
 	if err == nil && tag.RowsAffected() == 0 {
-		err = ErrNotFound
+		err = s.whyNot(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("open session: %w", err)
@@ -50,9 +52,21 @@ func (s *Store) OpenSession(ctx context.Context, opened session.Session) error {
 	return nil
 }
 
+// whyNot tells why no session was opened.
+func (s *Store) whyNot(ctx context.Context) error {
+	var whole bool
+	if err := scanComplete(s.pool.QueryRow(ctx, complete, access.Name), &whole); err != nil {
+		return err
+	}
+	if !whole {
+		return ErrIncomplete
+	}
+	return ErrNotFound
+}
+
 // Session reads a session and its person's account as it is now, in one look;
 // ErrNotFound without the session, or without an account, which an erased
-// person has not.
+// person has not; ErrIncomplete where the account may come yet.
 func (s *Store) Session(ctx context.Context, id uuid.UUID) (session.Session, access.Account, error) {
 	found := session.Session{ID: id}
 	var account access.Account
@@ -60,7 +74,13 @@ func (s *Store) Session(ctx context.Context, id uuid.UUID) (session.Session, acc
 		&found.UsedAt, &found.OpenedAt, &found.LastUsedAt, &found.ExpiresAt, &found.Revoked,
 		&account.PasswordVersion, &account.MustChange, &account.Active, &account.Roles, &account.SessionsFrom, &account.AccessVersion)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return session.Session{}, access.Account{}, fmt.Errorf("read session: %w", ErrNotFound)
+		var waits bool
+		if err = s.pool.QueryRow(ctx, sessionWaits, access.Name, id).Scan(&waits); err == nil {
+			err = ErrNotFound
+		}
+		if waits {
+			err = ErrIncomplete
+		}
 	}
 	if err != nil {
 		return session.Session{}, access.Account{}, fmt.Errorf("read session: %w", err)

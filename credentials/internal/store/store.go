@@ -13,8 +13,14 @@ import (
 //go:embed migrations
 var migrations embed.FS
 
-// ErrNotFound means that there is no such row.
-var ErrNotFound = errors.New("not found")
+var (
+	// ErrNotFound means that there is no such row.
+	ErrNotFound = errors.New("not found")
+	// ErrIncomplete means that the rows of accounts were never complete since the
+	// database was made: who is not in them may come yet, and who is may be as they
+	// were long ago.
+	ErrIncomplete = errors.New("accounts are being made from the log")
+)
 
 // Migrations of the database, without those that eventstore/projection brings.
 func Migrations() ([]database.Migrations, error) {

@@ -1,1 +1,1 @@
-SELECT generation, epoch FROM read.projections WHERE name = $1 FOR SHARE
+SELECT incarnation, generation, epoch FROM read.projections WHERE name = $1 FOR SHARE

@@ -6,9 +6,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
-	"sync/atomic"
 	"time"
 
+	"github.com/muster-id/muster/platform/admission"
 	"github.com/muster-id/muster/platform/reason"
 	"github.com/muster-id/muster/platform/serve"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -34,14 +34,14 @@ const (
 // only until the access gate has read its headers; a slow one until the server's
 // read time-out.
 func Admit(limit int, wait time.Duration) func(http.Handler) http.Handler {
-	admission := &admission{places: make(chan struct{}, limit), queue: int64(limit) * waitersEach, wait: wait}
+	places := &places{line: admission.New(admission.Config{Places: limit, Waiters: limit * waitersEach}), wait: wait}
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := admission.enter(r.Context()); err != nil {
+			if err := places.enter(r.Context()); err != nil {
 				serve.WriteError(w, r, err)
 				return
 			}
-			defer admission.leave()
+			defer places.line.Leave()
 			admitted := *r
 			body := &counted{Reader: r.Body, ended: r.ContentLength == 0}
 			admitted.Body = unclosed{body}
@@ -115,46 +115,26 @@ type unclosed struct{ io.Reader }
 // Close does nothing.
 func (unclosed) Close() error { return nil }
 
-type admission struct {
-	places  chan struct{}
-	queue   int64
-	wait    time.Duration
-	waiting atomic.Int64
+type places struct {
+	line *admission.Line
+	wait time.Duration
 }
 
 // errTooMany is the cause in the log.
 var errTooMany = errors.New("picture: too many large bodies at once")
 
-// enter takes a place. A channel hands a freed one to the first who waits.
-func (a *admission) enter(ctx context.Context) error {
-	select {
-	case a.places <- struct{}{}:
-		return nil
-	default:
+// enter takes a place, waiting in line if need be.
+func (p *places) enter(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, p.wait)
+	defer cancel()
+	err := p.line.Enter(waiting)
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	defer a.waiting.Add(-1)
-	if a.waiting.Add(1) > a.queue {
-		return a.overloaded()
-	}
-	patience := time.NewTimer(a.wait)
-	defer patience.Stop()
-	select {
-	case a.places <- struct{}{}:
-		return nil
-	case <-patience.C:
-		return a.overloaded()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (a *admission) leave() { <-a.places }
-
-func (a *admission) overloaded() error {
 	return reason.New(musterv1.Reason_REASON_OVERLOADED,
 		reason.Message("Too many pictures at once"),
 		// At random, so that all who were refused do not come back together.
-		reason.RetryAfter(a.wait+rand.N(a.wait+1)),
+		reason.RetryAfter(p.wait+rand.N(p.wait+1)),
 		reason.Cause(errTooMany))
 }
 

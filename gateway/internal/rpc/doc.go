@@ -9,6 +9,7 @@
 //	ListUsers ──▶ identity.Await, when it has to show something ──▶ identity.ListUsers ──▶ page.Seal
 //	UploadAvatar, DeleteAvatar ──▶ media ──▶ identity.Await ──▶ shown
 //	the rest of MediaService ──▶ media
+//	OperationsService ──▶ the ProjectionService of each, at once
 //	CheckServices ──▶ the StatusService of each, at once
 //
 // Rules are not decided here: they stand in the proto and in the services, whose

@@ -92,11 +92,12 @@ func assess(name string, latency time.Duration, said *statusv1.GetStatusResponse
 	for _, dependency := range said.GetDependencies() {
 		state := stateOf(dependency.GetState())
 		service.Dependencies = append(service.Dependencies, &musterv1.DependencyHealth{
-			Name:    dependency.GetName(),
-			State:   state,
-			Latency: dependency.GetLatency(),
-			Since:   dependency.GetSince(),
-			Problem: dependency.GetProblem(),
+			Name:       dependency.GetName(),
+			State:      state,
+			Latency:    dependency.GetLatency(),
+			Since:      dependency.GetSince(),
+			Problem:    dependency.GetProblem(),
+			Projection: projectionOf(dependency.GetProjection()),
 		})
 		if !dependency.GetVital() {
 			state = min(state, musterv1.State_STATE_DEGRADED)
@@ -113,6 +114,22 @@ func assess(name string, latency time.Duration, said *statusv1.GetStatusResponse
 	slices.SortFunc(service.Dependencies, func(a, b *musterv1.DependencyHealth) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	service.Since = timestamppb.New(since)
 	return service
+}
+
+// projectionOf is what a service says of a projection; nil for any other part.
+func projectionOf(said *statusv1.ProjectionHealth) *musterv1.ProjectionHealth {
+	if said == nil {
+		return nil
+	}
+	return &musterv1.ProjectionHealth{
+		LagEvents:       said.GetLagEvents(),
+		Lag:             said.GetLag(),
+		EventsPerSecond: said.GetEventsPerSecond(),
+		Parked:          said.GetParked(),
+		OldestParkedAt:  said.GetOldestParkedAt(),
+		Generation:      said.GetGeneration(),
+		Progress:        said.Progress,
+	}
 }
 
 // stateOf takes a state that this gateway does not know for a bad one.

@@ -25,6 +25,7 @@ import (
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -62,7 +63,7 @@ func newBench(t *testing.T) bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	codec := seal.NewCodec(ring, ring, protoregistry.GlobalTypes)
+	codec := seal.NewCodec(ring, ring, protoregistry.GlobalTypes, upcast.Step)
 	// The cheapest hash there is, so that the tests are about all else.
 	passwords := password.NewPool(password.Params{MemoryKiB: 8, Time: 1, Parallelism: 1}, 4, 64)
 	config := app.Config{

@@ -39,7 +39,7 @@ func TestChangedPasswordIsTheOnlyOneFromThenOn(t *testing.T) {
 		t.Error("the new password is not the one that opens the account")
 	}
 	events := b.events(t, registered.UserID)
-	if set, ok := events[2].Message.(*eventsv1.PasswordSet); !ok || set.GetMustChange() || set.GetUserId() != registered.UserID {
+	if set, ok := events[2].Message.(*eventsv1.PasswordSet); !ok || set.GetKind() != eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN || set.GetUserId() != registered.UserID {
 		t.Error("the last event does not set the password")
 	}
 	if events[2].KeyID == events[1].KeyID || events[2].KeyID == events[0].KeyID {

@@ -34,9 +34,12 @@ func TestCreatedAccountIsOpenAndItsPasswordHasToBeChanged(t *testing.T) {
 	}
 	kept := newcomer(admin)
 	kept.Username, kept.Email, kept.KeepPassword = "carol", "carol@example.org", true
-	for id, mustChange := range map[string]bool{created.Profile.ID: true, b.create(t, kept).Profile.ID: false} {
-		if set, ok := b.events(t, id)[1].Message.(*eventsv1.PasswordSet); !ok || set.GetMustChange() != mustChange {
-			t.Errorf("the password has to be changed: %v, want %v", set.GetMustChange(), mustChange)
+	for id, kind := range map[string]eventsv1.PasswordKind{
+		created.Profile.ID:           eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME,
+		b.create(t, kept).Profile.ID: eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN,
+	} {
+		if set, ok := b.events(t, id)[1].Message.(*eventsv1.PasswordSet); !ok || set.GetKind() != kind {
+			t.Errorf("the password is %v, want %v", set.GetKind(), kind)
 		}
 	}
 }

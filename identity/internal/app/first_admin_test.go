@@ -77,8 +77,8 @@ func TestFirstAdminHasTheOneTimePasswordInTheFile(t *testing.T) {
 	events := b.events(t, b.admin(t))
 	who, _ := events[0].Message.(*eventsv1.UserRegistered)
 	set, _ := events[1].Message.(*eventsv1.PasswordSet)
-	if who.GetUsername() != "admin" || who.GetEmail() != "admin@muster.internal" || len(who.GetRoles()) != 1 || who.GetRoles()[0] != "admin" || !set.GetMustChange() {
-		t.Errorf("got %v, must change %v", who, set.GetMustChange())
+	if who.GetUsername() != "admin" || who.GetEmail() != "admin@muster.internal" || len(who.GetRoles()) != 1 || who.GetRoles()[0] != "admin" || set.GetKind() != eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME {
+		t.Errorf("got %v, a password of %v", who, set.GetKind())
 	}
 	if events[0].Metadata.Actor != "service-identity" {
 		t.Errorf("actor %q", events[0].Metadata.Actor)

@@ -32,7 +32,7 @@ func TestRegisteringRecordsWhoAndThePassword(t *testing.T) {
 		t.Errorf("first event %v", events[0].Message)
 	}
 	set, ok := events[1].Message.(*eventsv1.PasswordSet)
-	if !ok || !strings.HasPrefix(set.GetVerifier(), "$argon2id$") || set.GetMustChange() {
+	if !ok || !strings.HasPrefix(set.GetVerifier(), "$argon2id$") || set.GetKind() != eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN {
 		t.Error("the second event is not the password's")
 	}
 	if !b.opensWith(t, registered.UserID, "canary-password-1") {

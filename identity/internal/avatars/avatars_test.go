@@ -22,6 +22,7 @@ import (
 	"github.com/muster-id/muster/platform/teststack"
 	identityeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/media/events/v1"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -77,7 +78,7 @@ func (a *album) erase(t *testing.T, userID uuid.UUID) {
 	t.Helper()
 	event := eventstore.Event{ID: uuid.New(), Log: "identity", Stream: user.Stream(userID.String()), OccurredAt: time.Now()}
 	draft := eventstore.Draft{Event: &event, Message: &identityeventsv1.UserErased{UserId: userID.String()}}
-	if err := seal.NewCodec(nil, nil, protoregistry.GlobalTypes).Encode(t.Context(), []eventstore.Draft{draft}); err != nil {
+	if err := seal.NewCodec(nil, nil, protoregistry.GlobalTypes, upcast.Step).Encode(t.Context(), []eventstore.Draft{draft}); err != nil {
 		t.Fatal(err)
 	}
 	_, err := a.log.Append(t.Context(), eventstore.Append{Stream: event.Stream, Expected: eventstore.NoStream, Events: []eventstore.Event{event}})

@@ -36,6 +36,11 @@ var _ projection.Projection = Projection{}
 // Name is Name.
 func (Projection) Name() string { return Name }
 
+// Tables holds read.avatars.
+func (Projection) Tables() []projection.Table {
+	return []projection.Table{{Name: "read.avatars", Key: []string{"user_id"}}}
+}
+
 // Handles tells which events change who has which picture.
 func (Projection) Handles(eventType string) bool {
 	return eventType == typeOf(&eventsv1.AvatarSet{}) || eventType == typeOf(&eventsv1.AvatarRemoved{})

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/seal"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
@@ -27,10 +27,6 @@ const (
 	// saveInterval is how often a cursor is saved that has passed no erasure. One
 	// that is old makes a restart read a little more, nothing else.
 	saveInterval = 10 * time.Second
-	// firstPause and longestPause bound the pauses after faults; each is twice as
-	// long as the one before.
-	firstPause   = 100 * time.Millisecond
-	longestPause = 5 * time.Second
 	// eraseTimeout bounds one go at the erasures of a page.
 	eraseTimeout = 30 * time.Second
 )
@@ -93,7 +89,7 @@ func (e *Eraser) Stats() Stats {
 // the log and of what it destroys in: an erasure is tried until it is carried
 // out, and those behind it wait.
 func (e *Eraser) Run(ctx context.Context) error {
-	pause := firstPause
+	var retry backoff.Backoff
 	for {
 		began := time.Now()
 		err := e.follow(ctx)
@@ -101,17 +97,10 @@ func (e *Eraser) Run(ctx context.Context) error {
 			return nil //nolint:nilerr // told to end
 		}
 		e.failed(ctx, err)
-		if time.Since(began) > longestPause {
-			pause = firstPause // it has worked since
+		retry.Worked(began)
+		if retry.Pause(ctx) != nil {
+			return nil //nolint:nilerr // told to end
 		}
-		timer := time.NewTimer(pause - pause/4 + rand.N(pause/2)) // so that replicas do not come back together
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		pause = min(2*pause, longestPause)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/teststack"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -79,7 +80,7 @@ func (w *world) Forget(_ context.Context, erased []uuid.UUID) error {
 func (w *world) start(t *testing.T) (running *eraser.Eraser, stop func()) {
 	t.Helper()
 	running = eraser.New(eraser.Config{
-		Log: w.log, Codec: seal.NewCodec(nil, nil, protoregistry.GlobalTypes), Keys: w, Rows: w,
+		Log: w.log, Codec: seal.NewCodec(nil, nil, protoregistry.GlobalTypes, upcast.Step), Keys: w, Rows: w,
 		Logger: slog.New(slog.NewTextHandler(&w.lines, nil)),
 	})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
@@ -108,7 +109,7 @@ func (w *world) append(t *testing.T, stream string, expected eventstore.Expected
 		appended[i] = eventstore.Event{ID: uuid.New(), Log: "identity", Stream: stream, OccurredAt: time.Now()}
 		drafts[i] = eventstore.Draft{Event: &appended[i], Message: message}
 	}
-	if err := seal.NewCodec(nil, nil, protoregistry.GlobalTypes).Encode(t.Context(), drafts); err != nil {
+	if err := seal.NewCodec(nil, nil, protoregistry.GlobalTypes, upcast.Step).Encode(t.Context(), drafts); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := w.log.Append(t.Context(), eventstore.Append{Stream: stream, Expected: expected, Events: appended}); err != nil {

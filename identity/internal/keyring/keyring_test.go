@@ -34,7 +34,7 @@ type bench struct {
 	log  *bytes.Buffer
 }
 
-func newBench(t *testing.T) bench {
+func newBench(t testing.TB) bench {
 	t.Helper()
 	urls := teststack.Database(t, keyring.Migrations())
 	pool, err := database.Open(t.Context(), urls.Runtime, "keyring test", 4)
@@ -45,7 +45,7 @@ func newBench(t *testing.T) bench {
 	return bench{urls: urls, pool: pool, kek: keyEncryptionKey(t, 1), log: &bytes.Buffer{}}
 }
 
-func keyEncryptionKey(t *testing.T, fill byte) keyring.KeyEncryptionKey {
+func keyEncryptionKey(t testing.TB, fill byte) keyring.KeyEncryptionKey {
 	t.Helper()
 	kek, err := keyring.ParseKeyEncryptionKey(secret.New(hex.EncodeToString(bytes.Repeat([]byte{fill}, 32))))
 	if err != nil {
@@ -56,7 +56,7 @@ func keyEncryptionKey(t *testing.T, fill byte) keyring.KeyEncryptionKey {
 
 func (b bench) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b.log, nil)) }
 
-func (b bench) open(t *testing.T) *keyring.Keyring {
+func (b bench) open(t testing.TB) *keyring.Keyring {
 	t.Helper()
 	opened, err := keyring.Open(t.Context(), b.pool, b.kek, b.logger())
 	if err != nil {

@@ -140,6 +140,10 @@ type Registration struct {
 // Register opens an account. The password is an event of its own, since it is
 // sealed under a key of its own.
 func Register(r Registration) []proto.Message {
+	kind := eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN
+	if r.MustChange {
+		kind = eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME
+	}
 	return []proto.Message{
 		&eventsv1.UserRegistered{
 			UserId:    r.ID,
@@ -149,8 +153,12 @@ func Register(r Registration) []proto.Message {
 			LastName:  r.LastName,
 			Roles:     r.Roles,
 		},
-		&eventsv1.PasswordSet{UserId: r.ID, Verifier: r.Verifier.Reveal(), MustChange: r.MustChange},
+		passwordSet(r.ID, r.Verifier, kind),
 	}
+}
+
+func passwordSet(id string, verifier secret.String, kind eventsv1.PasswordKind) *eventsv1.PasswordSet {
+	return &eventsv1.PasswordSet{UserId: id, Verifier: verifier.Reveal(), Kind: kind}
 }
 
 // ChangePassword sets a new password, if the one that was checked is still the
@@ -162,7 +170,7 @@ func (u *User) ChangePassword(checked Password, verifier secret.String) ([]proto
 	if u.password.Version != checked.Version {
 		return nil, ErrPasswordChanged
 	}
-	return []proto.Message{&eventsv1.PasswordSet{UserId: u.profile.ID, Verifier: verifier.Reveal()}}, nil
+	return []proto.Message{passwordSet(u.profile.ID, verifier, eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN)}, nil
 }
 
 // UpdateProfile changes names; nil leaves one as it is. What changes nothing
@@ -231,7 +239,7 @@ func (u *User) Change(by string, c Changes) ([]proto.Message, error) {
 	}
 	decided = append(decided, u.rename(c.FirstName, c.LastName)...)
 	if c.Verifier != nil {
-		decided = append(decided, &eventsv1.PasswordSet{UserId: id, Verifier: c.Verifier.Reveal(), MustChange: true})
+		decided = append(decided, passwordSet(id, *c.Verifier, eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME))
 	}
 	switch {
 	case c.Active == nil || *c.Active == u.profile.Active:

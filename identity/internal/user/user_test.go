@@ -21,7 +21,11 @@ func registered() proto.Message {
 }
 
 func passwordSet(verifier string) proto.Message {
-	return &eventsv1.PasswordSet{UserId: id, Verifier: verifier}
+	return &eventsv1.PasswordSet{UserId: id, Verifier: verifier, Kind: eventsv1.PasswordKind_PASSWORD_KIND_CHOSEN}
+}
+
+func oneTimePassword(verifier string) proto.Message {
+	return &eventsv1.PasswordSet{UserId: id, Verifier: verifier, Kind: eventsv1.PasswordKind_PASSWORD_KIND_ONE_TIME}
 }
 
 func renamed(first, last string) proto.Message {
@@ -80,12 +84,12 @@ func TestRegistrationIsWhoAndThePasswordInThisOrder(t *testing.T) {
 	}
 	eventtest.Given(t, user.New()).
 		When(register).
-		Then(registered(), &eventsv1.PasswordSet{UserId: id, Verifier: "one", MustChange: true})
+		Then(registered(), oneTimePassword("one"))
 }
 
 func TestChangedPasswordNeedNotBeChangedAgain(t *testing.T) {
 	t.Parallel()
-	eventtest.Given(t, user.New(), registered(), &eventsv1.PasswordSet{UserId: id, Verifier: "one", MustChange: true}).
+	eventtest.Given(t, user.New(), registered(), oneTimePassword("one")).
 		When(changePassword(2, "two")).
 		Then(passwordSet("two"))
 }
@@ -171,7 +175,7 @@ func TestAdministratorChangesAllThatIsGivenAtOnce(t *testing.T) {
 			Verifier: new(secret.New("two")), Active: new(false),
 		})).
 		Then(renamedTo("augusta"), readdressed("countess@example.org"), renamed("Augusta", "Byron"),
-			&eventsv1.PasswordSet{UserId: id, Verifier: "two", MustChange: true}, deactivated())
+			oneTimePassword("two"), deactivated())
 	for _, c := range []struct {
 		changes user.Changes
 		want    proto.Message
@@ -190,7 +194,7 @@ func TestPasswordFromAnAdministratorHasToBeChanged(t *testing.T) {
 	for _, by := range []string{other, id} {
 		eventtest.Given(t, user.New(), registered(), passwordSet("one")).
 			When(administer(by, user.Changes{Verifier: new(secret.New("one"))})).
-			Then(&eventsv1.PasswordSet{UserId: id, Verifier: "one", MustChange: true})
+			Then(oneTimePassword("one"))
 	}
 }
 

@@ -17,6 +17,13 @@ func WithoutPasswords(decoder projection.Decoder) projection.Decoder {
 
 type withoutPasswords struct{ projection.Decoder }
 
+// Known tells what the decoder behind it tells; where that tells nothing, all
+// types are known.
+func (d withoutPasswords) Known(eventType string) bool {
+	behind, tells := d.Decoder.(interface{ Known(eventType string) bool })
+	return !tells || behind.Known(eventType)
+}
+
 // Decode opens events, in their order.
 func (d withoutPasswords) Decode(ctx context.Context, events []eventstore.Event) ([]eventstore.Opened, error) {
 	events = slices.Clone(events)

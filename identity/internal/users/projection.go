@@ -36,6 +36,14 @@ var _ projection.Projection = Projection{}
 // Name is Name.
 func (Projection) Name() string { return Name }
 
+// Tables holds read.users.
+func (Projection) Tables() []projection.Table {
+	return []projection.Table{{
+		Name: "read.users", Key: []string{"user_id"},
+		Sensitive: []string{"username", "email", "first_name", "last_name", "first_name_key", "last_name_key"},
+	}}
+}
+
 // Handles tells which events change a row: all of an account's, since each
 // moves the version that a change may be bound to.
 func (Projection) Handles(eventType string) bool {

@@ -144,3 +144,39 @@ func TestVerifiersStaySealed(t *testing.T) {
 		t.Error("the caller's event was changed")
 	}
 }
+
+// Of a generation that is being made the planner has no statistics, and expects
+// a single row.
+func TestABatchReadsTheRowsOfItsPeopleOnly(t *testing.T) {
+	t.Parallel()
+	b := newTable(t)
+	const fill = `
+		INSERT INTO read.users
+			(generation, user_id, username, email, first_name, last_name, first_name_key, last_name_key, roles, active,
+			 registered_at, updated_at, version)
+		SELECT $1, md5(n::text)::uuid, n, n, n, n, n, n, '{}', true, now(), now(), 1 FROM generate_series(1, 30000) AS n`
+	b.exec(t, fill, 1)
+	b.analyze(t)
+	b.exec(t, fill, 2)
+	ada, bob := newPerson(), newPerson()
+	ada.version, bob.version = 1, 1
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context()) //nolint:errcheck // nobody needs it
+	events := []eventstore.Opened{
+		ada.event(&eventsv1.UserDeactivated{UserId: ada.id.String()}), bob.event(&eventsv1.UserErased{UserId: bob.id.String()}),
+	}
+	if err := (users.Projection{}).Apply(t.Context(), tx, 2, events); err != nil {
+		t.Fatal(err)
+	}
+	var read int64
+	if err := tx.QueryRow(t.Context(), `
+		SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = 'read.users'::regclass`).Scan(&read); err != nil {
+		t.Fatal(err)
+	}
+	if read > 10 {
+		t.Errorf("%d rows were read for two people", read)
+	}
+}

@@ -8,9 +8,7 @@ import (
 	"image"
 	"image/color"
 	"image/png"
-	"io"
 	"log/slog"
-	"mime/multipart"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,6 +37,7 @@ import (
 	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/teststack"
 	identityeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
+	"github.com/muster-id/muster/proto/upcast"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(tidy{m}) }
@@ -157,7 +156,7 @@ func stillWorld(t *testing.T) *world {
 }
 
 func (w *world) codec() *seal.Codec {
-	return seal.NewCodec(w.keyring, w.keyring, protoregistry.GlobalTypes)
+	return seal.NewCodec(w.keyring, w.keyring, protoregistry.GlobalTypes, upcast.Step)
 }
 
 func (w *world) projector(rows projection.Projection) *projection.Projector {
@@ -410,38 +409,11 @@ func (w *world) createAs(t *testing.T, c app.CreateUpload) app.UploadCreated {
 	return created
 }
 
-// post sends a form, as a browser would, and gives the status.
+// post sends a form and gives the status.
 func post(t *testing.T, form object.Form, content string) int {
 	t.Helper()
-	var body bytes.Buffer
-	writer := multipart.NewWriter(&body)
-	for name, value := range form.Fields {
-		if err := writer.WriteField(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	part, err := writer.CreateFormFile("file", "whatever")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(part, content); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, form.URL, &body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", writer.FormDataContentType())
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, response.Body)
-	return response.StatusCode
+	status, _ := teststack.PostForm(t, form.URL, form.Fields, content)
+	return status
 }
 
 func (w *world) complete(t *testing.T, user uuid.UUID, id string) (app.File, error) {
@@ -489,6 +461,6 @@ func (w *world) eraseOnce(t *testing.T, user uuid.UUID) error {
 	t.Helper()
 	event := eventstore.Opened{Message: &identityeventsv1.UserErased{UserId: user.String()}}
 	return pgx.BeginFunc(t.Context(), w.pool, func(tx pgx.Tx) error {
-		return erasure.New(w.app.Erasure, w.rows, w.files).Apply(t.Context(), tx, 1, []eventstore.Opened{event})
+		return erasure.New(w.app.Erasure, w.rows, w.files).React(t.Context(), tx, []eventstore.Opened{event})
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/projection"
+	"github.com/muster-id/muster/eventstore/seal"
 	identityeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 )
 
@@ -54,7 +55,10 @@ type Erasure struct {
 	files  Awaiter
 }
 
-var _ projection.Projection = (*Erasure)(nil)
+var (
+	_ projection.Projection = (*Erasure)(nil)
+	_ projection.Reactor    = (*Erasure)(nil)
+)
 
 // New makes an Erasure.
 func New(people People, rows Rows, files Awaiter) *Erasure {
@@ -64,14 +68,20 @@ func New(people People, rows Rows, files Awaiter) *Erasure {
 // Name is Name.
 func (*Erasure) Name() string { return Name }
 
+// Tables is nil: there are no rows.
+func (*Erasure) Tables() []projection.Table { return nil }
+
 // Handles tells that people who are erased are all that counts.
 func (*Erasure) Handles(eventType string) bool {
 	return eventType == string((&identityeventsv1.UserErased{}).ProtoReflect().Descriptor().FullName())
 }
 
-// Apply erases the people of the batch. What it appends stays, also where a
+// Apply does nothing: there are no rows.
+func (*Erasure) Apply(context.Context, pgx.Tx, int64, []eventstore.Opened) error { return nil }
+
+// React erases the people of the batch. What it appends stays, also where a
 // later step fails and all of it is tried again.
-func (e *Erasure) Apply(ctx context.Context, tx pgx.Tx, _ int64, events []eventstore.Opened) error {
+func (e *Erasure) React(ctx context.Context, tx pgx.Tx, events []eventstore.Opened) error {
 	for _, event := range events {
 		erased, ok := event.Message.(*identityeventsv1.UserErased)
 		if !ok {
@@ -82,10 +92,21 @@ func (e *Erasure) Apply(ctx context.Context, tx pgx.Tx, _ int64, events []events
 			return fmt.Errorf("erase person: event %s: its user id is no UUID", event.ID)
 		}
 		if err := e.erase(ctx, tx, person); err != nil {
-			return fmt.Errorf("erase person %s: %w", person, err)
+			return fmt.Errorf("erase person %s: %w", person, away(err))
 		}
 	}
 	return nil
+}
+
+// away says of a failure that it will pass, but not of a stream that cannot be
+// opened: the people behind it need not wait for that.
+func away(err error) error {
+	for _, lasting := range []error{seal.ErrUnknownType, seal.ErrUnknownKey, seal.ErrTampered} {
+		if errors.Is(err, lasting) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %w", projection.ErrAway, err)
 }
 
 func (e *Erasure) erase(ctx context.Context, tx pgx.Tx, person uuid.UUID) error {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/projection"
-	"github.com/muster-id/muster/media/internal/object"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/media/events/v1"
 )
 
@@ -30,14 +29,6 @@ var (
 	insertShares string
 	//go:embed queries/delete_files.sql
 	deleteFiles string
-	//go:embed queries/keep_objects.sql
-	keepObjects string
-	//go:embed queries/doom_objects.sql
-	doomObjects string
-	//go:embed queries/doom_former.sql
-	doomFormer string
-	//go:embed queries/close_uploads.sql
-	closeUploads string
 )
 
 // Projection folds media's log into rows. Its zero value works.
@@ -48,7 +39,15 @@ var _ projection.Projection = Projection{}
 // Name is Name.
 func (Projection) Name() string { return Name }
 
-// Handles tells which events change rows.
+// Tables holds read.files and read.shares.
+func (Projection) Tables() []projection.Table {
+	return []projection.Table{
+		{Name: "read.files", Key: []string{"file_id"}, Sensitive: []string{"name"}},
+		{Name: "read.shares", Key: []string{"file_id", "user_id"}},
+	}
+}
+
+// Handles tells which events change rows, or what is known of objects.
 func (Projection) Handles(eventType string) bool {
 	switch eventType {
 	case typeOf(&eventsv1.FileUploaded{}), typeOf(&eventsv1.FileShared{}), typeOf(&eventsv1.FileUnshared{}),
@@ -62,34 +61,36 @@ func typeOf(message proto.Message) string {
 	return string(message.ProtoReflect().Descriptor().FullName())
 }
 
-// Apply folds the batch into one change a file and a person, and writes all of
-// them with one statement of each kind.
+// Apply folds the batch into one change a file, and writes all of them with one
+// statement of each kind.
 func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events []eventstore.Opened) error {
 	c, err := fold(events)
 	if err != nil {
 		return fmt.Errorf("apply to files: %w", err)
 	}
-	for _, step := range []struct {
-		statement string
-		rows      int
-		arguments []any
-	}{
+	return exec(ctx, tx, "apply to files", []step{
 		{insertFiles, len(c.uploaded), []any{generation, c.uploaded}},
 		{updatePublic, len(c.public), []any{generation, c.public}},
-		{deleteShares, len(c.unshared), []any{generation, c.unshared, c.left}},
+		{deleteShares, len(c.unshared), []any{generation, c.unshared}},
 		{insertShares, len(c.shared), []any{generation, c.shared}},
 		{deleteFiles, len(c.deleted), []any{generation, c.deleted}},
-		{closeUploads, len(c.closed), []any{c.closed, c.at}},
-		// Kept before doomed: what one batch keeps and gives up has to go.
-		{keepObjects, len(c.kept), []any{c.kept, c.at}},
-		{doomObjects, len(c.doomed), []any{c.doomed, c.at}},
-		{doomFormer, len(c.former), []any{c.former, c.at, c.owners}},
-	} {
-		if step.rows == 0 {
+	})
+}
+
+// step is a statement of a batch; it is left out without rows.
+type step struct {
+	statement string
+	rows      int
+	arguments []any
+}
+
+func exec(ctx context.Context, tx pgx.Tx, doing string, steps []step) error {
+	for _, s := range steps {
+		if s.rows == 0 {
 			continue
 		}
-		if _, err := tx.Exec(ctx, step.statement, step.arguments...); err != nil {
-			return fmt.Errorf("apply to files: %w", err)
+		if _, err := tx.Exec(ctx, s.statement, s.arguments...); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
 		}
 	}
 	return nil
@@ -101,16 +102,7 @@ type changes struct {
 	public   []visibility
 	shared   []share
 	unshared []share
-	left     []uuid.UUID // files that somebody may read no longer
 	deleted  []uuid.UUID
-
-	closed []uuid.UUID // uploads that have become files
-	kept   []keeping
-	doomed []keeping
-	former []keeping   // avatars, of which all before the version are doomed
-	owners []uuid.UUID // whose they are
-	// at is when the newest event of the batch occurred: objects are due from then on.
-	at time.Time
 }
 
 type upload struct {
@@ -133,19 +125,11 @@ type share struct {
 	UserID uuid.UUID `json:"user_id"`
 }
 
-type keeping struct {
-	Kind    object.Kind `json:"kind"`
-	ID      uuid.UUID   `json:"object_id"`
-	OwnerID uuid.UUID   `json:"owner_id"`
-	Version int64       `json:"version"`
-}
-
 // folding is the state of a fold over one batch.
 type folding struct {
 	changes
-	files  map[uuid.UUID]*fileChange
-	order  []uuid.UUID
-	former map[uuid.UUID]*keeping // by owner
+	files map[uuid.UUID]*fileChange
+	order []uuid.UUID
 }
 
 // fileChange is what the batch does to one file.
@@ -157,23 +141,17 @@ type fileChange struct {
 	deleted  bool
 }
 
-// fold keeps the order in which files and people first appear, so that two
-// processes at one batch take the rows' locks in one order.
+// fold keeps the order in which files first appear, so that two processes at one
+// batch take the rows' locks in one order.
 func fold(events []eventstore.Opened) (changes, error) {
-	f := &folding{files: map[uuid.UUID]*fileChange{}, former: map[uuid.UUID]*keeping{}}
+	f := &folding{files: map[uuid.UUID]*fileChange{}}
 	for _, event := range events {
 		if err := f.add(event); err != nil {
 			return changes{}, fmt.Errorf("event %s: %w", event.ID, err)
 		}
-		if event.OccurredAt.After(f.at) {
-			f.at = event.OccurredAt
-		}
 	}
 	for _, id := range f.order {
 		f.gather(id, f.files[id])
-	}
-	for _, owner := range f.owners {
-		f.changes.former = append(f.changes.former, *f.former[owner])
 	}
 	return f.changes, nil
 }
@@ -183,17 +161,9 @@ func (f *folding) add(event eventstore.Opened) error {
 	switch e := event.Message.(type) {
 	case *eventsv1.FileUploaded:
 		id, owner := ids.parse(e.GetFileId()), ids.parse(e.GetOwnerId())
-		if ids.err != nil {
+		if ids.err != nil || event.Erased { // without a name there is nothing to list
 			return ids.err
 		}
-		f.closed = append(f.closed, id)
-		of := keeping{object.File, id, owner, event.Version}
-		if event.Erased {
-			// It was deleted, also where an older copy of the log has lost its deletion.
-			f.doomed = append(f.doomed, of)
-			return nil
-		}
-		f.kept = append(f.kept, of)
 		f.file(id).uploaded = &upload{
 			FileID: id, OwnerID: owner, Name: e.GetName(), ContentType: e.GetContentType(),
 			Size: e.GetSize(), Public: e.GetPublic(), UploadedAt: event.OccurredAt,
@@ -203,28 +173,9 @@ func (f *folding) add(event eventstore.Opened) error {
 	case *eventsv1.FileUnshared:
 		return f.access(e.GetFileId(), e.GetUserId(), false)
 	case *eventsv1.FileDeleted:
-		id, owner := ids.parse(e.GetFileId()), ids.parse(e.GetOwnerId())
-		if ids.err != nil {
-			return ids.err
-		}
-		f.file(id).deleted = true
-		f.doomed = append(f.doomed, keeping{object.File, id, owner, event.Version})
-	case *eventsv1.AvatarSet:
-		id, owner := ids.parse(e.GetAvatarId()), ids.parse(e.GetUserId())
-		if ids.err != nil {
-			return ids.err
-		}
-		f.kept = append(f.kept, keeping{object.Avatar, id, owner, event.Version})
-		f.before(owner, event.Version)
-	case *eventsv1.AvatarRemoved:
-		id, owner := ids.parse(e.GetAvatarId()), ids.parse(e.GetUserId())
-		if ids.err != nil {
-			return ids.err
-		}
-		f.doomed = append(f.doomed, keeping{object.Avatar, id, owner, event.Version})
-		f.before(owner, event.Version)
+		f.file(ids.parse(e.GetFileId())).deleted = true
 	}
-	return nil
+	return ids.err
 }
 
 // parser parses ids and remembers the first fault.
@@ -261,15 +212,6 @@ func (f *folding) access(fileID, userID string, may bool) error {
 	return ids.err
 }
 
-// before says that all pictures of a person up to a version are former ones.
-func (f *folding) before(owner uuid.UUID, version int64) {
-	if f.former[owner] == nil {
-		f.former[owner] = &keeping{Kind: object.Avatar, OwnerID: owner}
-		f.owners = append(f.owners, owner)
-	}
-	f.former[owner].Version = version
-}
-
 func (f *folding) gather(id uuid.UUID, file *fileChange) {
 	if file.deleted {
 		f.deleted = append(f.deleted, id)
@@ -288,7 +230,6 @@ func (f *folding) gather(id uuid.UUID, file *fileChange) {
 			f.shared = append(f.shared, share{id, reader})
 		} else {
 			f.unshared = append(f.unshared, share{id, reader})
-			f.left = append(f.left, id)
 		}
 	}
 }

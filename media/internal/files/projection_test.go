@@ -17,6 +17,7 @@ import (
 	"github.com/muster-id/muster/media/internal/object"
 	"github.com/muster-id/muster/media/internal/store"
 	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/media/events/v1"
 )
@@ -24,6 +25,7 @@ import (
 type bundle struct {
 	pool  *pgxpool.Pool
 	store *store.Store
+	owner secret.String
 }
 
 func setup(t *testing.T) *bundle {
@@ -32,17 +34,22 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := database.Open(t.Context(), teststack.Database(t, sets...).Runtime, t.Name(), 4)
+	urls := teststack.Database(t, sets...)
+	pool, err := database.Open(t.Context(), urls.Runtime, t.Name(), 4)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(pool.Close)
-	return &bundle{pool, store.New(pool, time.Now)}
+	return &bundle{pool, store.New(pool, time.Now), urls.Owner}
 }
 
+// try does what the projector does with a batch.
 func (b *bundle) try(ctx context.Context, generation int64, events ...eventstore.Opened) error {
 	return pgx.BeginFunc(ctx, b.pool, func(tx pgx.Tx) error {
-		return files.Projection{}.Apply(ctx, tx, generation, events)
+		if err := (files.Projection{}).Apply(ctx, tx, generation, events); err != nil {
+			return err
+		}
+		return files.Projection{}.React(ctx, tx, events)
 	})
 }
 
@@ -228,6 +235,92 @@ func TestARebuildDoomsNothingThatIsKept(t *testing.T) {
 	want := map[string]string{"avatar object " + one.String(): "doomed", "avatar object " + two.String(): "kept"}
 	if diff := cmp.Diff(want, b.rows(t, 1)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A generation that is only made to be compared is given to Apply alone.
+func TestApplyChangesItsGenerationAndNothingElse(t *testing.T) {
+	t.Parallel()
+	b, ada, bob := setup(t), uuid.New(), uuid.New()
+	pictures, picture := &stream{name: "avatar-" + ada.String()}, uuid.New()
+	f := newFile(ada)
+	set := pictures.event(&eventsv1.AvatarSet{UserId: ada.String(), AvatarId: picture.String()})
+	uploaded, shared := f.uploaded("notes.txt"), f.shared(bob.String())
+	b.apply(t, set, uploaded, shared)
+	declared := newFile(ada)
+	if err := b.store.BeginUpload(t.Context(), declared.upload()); err != nil {
+		t.Fatal(err)
+	}
+	want := b.rows(t, 1)
+	for _, events := range [][]eventstore.Opened{
+		{set, uploaded, shared, declared.uploaded("declared.txt")},
+		{f.unshared(bob.String()), f.shared("")},
+		{f.deleted(), pictures.event(&eventsv1.AvatarRemoved{UserId: ada.String(), AvatarId: picture.String()})},
+	} {
+		err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error { return files.Projection{}.Apply(t.Context(), tx, 2, events) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, b.rows(t, 1)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if got := b.rows(t, 2)["file "+declared.id.String()]; got == "" {
+		t.Error("the generation has not got its row")
+	}
+}
+
+// Of a generation that is being made the planner has no statistics, and expects
+// a single row.
+func TestABatchReadsTheRowsOfItsFilesOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	fill := func(generation int) {
+		for _, statement := range []string{`
+			INSERT INTO read.files (generation, file_id, owner_id, name, content_type, size, public, uploaded_at)
+			SELECT $1, md5(n::text)::uuid, md5(n::text)::uuid, n, 'text/plain', 1, false, now() FROM generate_series(1, 30000) AS n`, `
+			INSERT INTO read.shares (generation, file_id, user_id, uploaded_at)
+			SELECT $1, md5(n::text)::uuid, md5(n::text)::uuid, now() FROM generate_series(1, 30000) AS n`,
+		} {
+			if _, err := b.pool.Exec(t.Context(), statement, generation); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	owner, err := pgx.Connect(t.Context(), b.owner.Reveal())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer owner.Close(t.Context())
+	fill(1)
+	for _, statement := range []string{
+		`ALTER TABLE read.files SET (autovacuum_enabled = off)`, `ALTER TABLE read.shares SET (autovacuum_enabled = off)`,
+		`ANALYZE read.files, read.shares`,
+	} {
+		if _, err := owner.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fill(2)
+	tx, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback(t.Context()) //nolint:errcheck // nobody needs it
+	one, two := newFile(uuid.New()), newFile(uuid.New())
+	events := []eventstore.Opened{one.shared(uuid.NewString()), one.unshared(uuid.NewString()), one.shared(""), two.deleted()}
+	if err := (files.Projection{}).Apply(t.Context(), tx, 2, events); err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range []string{"read.files", "read.shares"} {
+		var read int64
+		if err := tx.QueryRow(t.Context(), `
+			SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relid = $1::regclass`, table).Scan(&read); err != nil {
+			t.Fatal(err)
+		}
+		if read > 10 {
+			t.Errorf("%d rows of %s were read for two files", read, table)
+		}
 	}
 }
 

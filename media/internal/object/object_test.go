@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
@@ -300,43 +299,6 @@ func eventually(t *testing.T, so func() bool) {
 	}
 }
 
-// post sends a form, with what each test alters.
-func post(t *testing.T, form object.Form, content string) (status int, answer string) {
-	t.Helper()
-	var body bytes.Buffer
-	writer := multipart.NewWriter(&body)
-	for name, value := range form.Fields {
-		if err := writer.WriteField(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	part, err := writer.CreateFormFile("file", "whatever")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.WriteString(part, content); err != nil {
-		t.Fatal(err)
-	}
-	if err := writer.Close(); err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, form.URL, &body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", writer.FormDataContentType())
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return response.StatusCode, string(text)
-}
-
 func TestAFormTakesWhatWasDeclaredAndNothingElse(t *testing.T) {
 	t.Parallel()
 	s3 := teststack.Bucket(t)
@@ -368,7 +330,7 @@ func TestAFormTakesWhatWasDeclaredAndNothingElse(t *testing.T) {
 			if c.alter != nil {
 				c.alter(form.Fields)
 			}
-			status, answer := post(t, form, c.content)
+			status, answer := teststack.PostForm(t, form.URL, form.Fields, c.content)
 			if taken := status == http.StatusCreated; taken != c.taken {
 				t.Errorf("%d %s", status, answer)
 			}
@@ -391,7 +353,7 @@ func TestAFormExpires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, answer := post(t, form, "late"); status != http.StatusForbidden {
+	if status, answer := teststack.PostForm(t, form.URL, form.Fields, "late"); status != http.StatusForbidden {
 		t.Errorf("%d %s", status, answer)
 	}
 	if _, err := store.Stat(t.Context(), ref); !errors.Is(err, object.ErrNotFound) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"image/jpeg"
-	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/muster-id/muster/platform/admission"
 )
 
 const (
@@ -48,16 +49,7 @@ var (
 )
 
 // OverloadedError says that the queue is full: nothing was decoded.
-type OverloadedError struct {
-	// RetryAfter is when the queue will have drained, and a little more, at
-	// random, so that all who were refused do not come back together.
-	RetryAfter time.Duration
-}
-
-// Error says so.
-func (e *OverloadedError) Error() string {
-	return fmt.Sprintf("the decoding of pictures is overloaded, try again in %s", e.RetryAfter)
-}
+type OverloadedError = admission.OverloadedError
 
 // Config of a Pool; the zero value is a good one.
 type Config struct {
@@ -86,18 +78,13 @@ type Stats struct {
 // Pool makes a bounded number of avatars at once, each in a goroutine that ends
 // with it. It is safe for concurrent use. One serves the whole process.
 type Pool struct {
-	permits chan struct{}
-	queue   int64
-	memory  int64
-	budget  *semaphore.Weighted
-	wait    time.Duration
+	line   *admission.Line
+	memory int64
+	budget *semaphore.Weighted
+	wait   time.Duration
 
 	running sync.WaitGroup
-	waiting atomic.Int64
 	made    atomic.Uint64
-	refused atomic.Uint64
-	// took is about how long one takes, in nanoseconds.
-	took atomic.Int64
 }
 
 // New makes a pool.
@@ -118,11 +105,10 @@ func New(config Config) *Pool {
 		config.Wait = defaultWait
 	}
 	return &Pool{
-		wait:    config.Wait,
-		permits: make(chan struct{}, config.Workers),
-		queue:   int64(config.Queue),
-		memory:  config.Memory,
-		budget:  semaphore.NewWeighted(config.Memory),
+		wait:   config.Wait,
+		line:   admission.New(admission.Config{Places: config.Workers, Waiters: config.Queue, AtLeast: time.Second}),
+		memory: config.Memory,
+		budget: semaphore.NewWeighted(config.Memory),
 	}
 }
 
@@ -163,12 +149,12 @@ func (p *Pool) carryOut(ctx context.Context, plan plan) (Avatar, error) {
 	}
 	ended := make(chan outcome, 1)
 	p.running.Go(func() {
-		defer p.release()
+		defer p.line.Leave()
 		defer p.budget.Release(plan.memory)
 		began := time.Now()
 		avatar, err := render(ctx, plan)
 		if ctx.Err() == nil {
-			p.measured(time.Since(began))
+			p.line.Took(time.Since(began))
 		}
 		if plan.memory >= large {
 			// Else what it leaves stands beside what the next one takes, until the
@@ -193,7 +179,8 @@ func (p *Pool) carryOut(ctx context.Context, plan plan) (Avatar, error) {
 
 // Stats tells what the pool has done so far.
 func (p *Pool) Stats() Stats {
-	return Stats{Made: p.made.Load(), Refused: p.refused.Load(), Waiting: int(p.waiting.Load())}
+	line := p.line.Stats()
+	return Stats{Made: p.made.Load(), Refused: line.Refused, Waiting: line.Waiting}
 }
 
 // turn waits for a place and for memory: until the caller gives up, or for so
@@ -201,61 +188,17 @@ func (p *Pool) Stats() Stats {
 func (p *Pool) turn(ctx context.Context, memory int64) error {
 	waiting, cancel := context.WithTimeout(ctx, p.wait)
 	defer cancel()
-	err := p.acquire(waiting)
+	err := p.line.Enter(waiting)
 	if err == nil {
 		// First come, first served, so that a large one is not passed over for ever.
 		if err = p.budget.Acquire(waiting, memory); err != nil {
-			p.release()
+			p.line.Leave()
 		}
 	}
 	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-		p.refused.Add(1)
-		return &OverloadedError{RetryAfter: p.retryAfter()}
+		return p.line.Refuse()
 	}
 	return err
-}
-
-// acquire takes a permit, waiting in the queue if need be. A channel hands a
-// freed place to the first who is blocked on it, so nobody overtakes.
-func (p *Pool) acquire(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	select {
-	case p.permits <- struct{}{}:
-		return nil
-	default:
-	}
-	if waiting := p.waiting.Add(1); waiting > p.queue {
-		p.waiting.Add(-1)
-		p.refused.Add(1)
-		return &OverloadedError{RetryAfter: p.retryAfter()}
-	}
-	defer p.waiting.Add(-1)
-	select {
-	case p.permits <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-func (p *Pool) release() { <-p.permits }
-
-// retryAfter is the time in which a full queue, and what is being decoded, is done.
-func (p *Pool) retryAfter() time.Duration {
-	workers := int64(cap(p.permits))
-	drained := max(time.Second, time.Duration((p.queue+workers)*p.took.Load()/workers))
-	return drained + rand.N(drained/2+1)
-}
-
-// measured keeps a mean over the last eight or so; two that write at once lose one.
-func (p *Pool) measured(took time.Duration) {
-	next := took.Nanoseconds()
-	if before := p.took.Load(); before > 0 {
-		next = before + (next-before)/8
-	}
-	p.took.Store(next)
 }
 
 // render decodes what was planned and makes the avatar of it. The decoders are

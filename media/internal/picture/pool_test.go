@@ -121,7 +121,7 @@ func TestAContextThatEndsFreesTheCaller(t *testing.T) {
 		}
 	}
 	// The place of what is still being decoded is not free yet.
-	if len(pool.permits) != 1 {
+	if pool.line.Stats().Working != 1 {
 		t.Error("the worker was given away while it decodes")
 	}
 	release()

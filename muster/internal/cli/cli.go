@@ -15,15 +15,17 @@ import (
 
 // commands is the table of contents.
 type commands struct {
-	Up        up         `cmd:"" help:"Start Muster on a private PostgreSQL, RabbitMQ and S3, until Ctrl-C."`
-	Down      down       `cmd:"" help:"Stop what \"up\" runs in a data directory."`
-	Serve     serveOne   `cmd:"" passthrough:"" help:"Run one service. \"serve SERVICE --help\" lists its settings."`
-	Stack     stack      `cmd:"" help:"The private servers alone."`
-	S3        s3         `cmd:"" name:"s3" help:"An S3 server on a directory, for development: what \"up\" and \"stack\" run as a child."`
-	Health    health     `cmd:"" help:"Ask one service whether it can work: what a container is checked with."`
-	Init      initialize `cmd:"" help:"Make the secrets, certificates and settings of a deployment in containers."`
-	Provision provision  `cmd:"" help:"Make the databases and roles of a deployment in containers."`
-	Version   version    `cmd:"" help:"Show the version."`
+	Up         up          `cmd:"" help:"Start Muster on a private PostgreSQL, RabbitMQ and S3, until Ctrl-C."`
+	Down       down        `cmd:"" help:"Stop what \"up\" runs in a data directory."`
+	Projection projections `cmd:"" help:"Rebuild, verify and look at the rows that are made from events, while everything runs."`
+	Parked     parked      `cmd:"" help:"Look at events that could not be applied, and retry or skip them."`
+	Serve      serveOne    `cmd:"" passthrough:"" help:"Run one service. \"serve SERVICE --help\" lists its settings."`
+	Stack      stack       `cmd:"" help:"The private servers alone."`
+	S3         s3          `cmd:"" name:"s3" help:"An S3 server on a directory, for development: what \"up\" and \"stack\" run as a child."`
+	Health     health      `cmd:"" help:"Ask one service whether it can work: what a container is checked with."`
+	Init       initialize  `cmd:"" help:"Make the secrets, certificates and settings of a deployment in containers."`
+	Provision  provision   `cmd:"" help:"Make the databases and roles of a deployment in containers."`
+	Version    version     `cmd:"" help:"Show the version."`
 }
 
 // streams are where a command writes.

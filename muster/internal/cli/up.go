@@ -72,6 +72,7 @@ func describe(running *system.System, data string, start time.Time) stackfile.Fi
 		Postgres:          running.Servers.AdminURL.Reveal(),
 		AMQP:              running.Servers.AMQPURL.Reveal(),
 		Management:        running.Servers.ManagementURL.Reveal(),
+		Certificates:      running.Certificates,
 		AdminPasswordFile: running.AdminPassword,
 		S3: stackfile.S3{
 			Endpoint: running.Servers.S3.Endpoint, Region: running.Servers.S3.Region,

@@ -38,6 +38,9 @@ type File struct {
 	Databases map[string]string `json:"databases"`
 	// Services by name.
 	Services map[string]Service `json:"services"`
+	// Certificates is the folder of the services' certificates, and of the
+	// operator's, with which the command line calls them.
+	Certificates string `json:"certificates"`
 	// AdminPasswordFile is the path of the first admin's one-time password.
 	AdminPasswordFile string `json:"adminPasswordFile,omitempty"`
 }

@@ -63,5 +63,8 @@ func specOf(name string, keep secrets) (database.Spec, error) {
 		Owner:    database.Login{Name: "muster_" + name + "_owner", Password: owner},
 		Runtime:  database.Login{Name: "muster_" + name, Password: runtime},
 		Schemas:  schemas[name],
+		// The one database that holds nothing but what can be made again. A log
+		// that is lost has to be seen.
+		OwnerCreates: name == "credentials",
 	}, nil
 }

@@ -22,6 +22,7 @@ import (
 //
 //	authority/   what signs certificates, and the passwords of the databases
 //	<service>/   its certificate and its settings, mounted as /etc/muster
+//	operator/    the certificate of the command line, likewise
 //	postgres/    password of the role muster
 //	rabbitmq/    10-muster.conf: its user and password
 //	minio/       user, password
@@ -54,7 +55,7 @@ func (d Deployment) Init() error {
 
 func (d Deployment) init() error {
 	keep := d.secrets()
-	if err := certificate.MakeAuthority(d.authority(), names...); err != nil {
+	if err := certificate.MakeAuthority(d.authority(), append([]string{operator}, names...)...); err != nil {
 		return err
 	}
 	postgres, err := keep.value("postgres")
@@ -101,7 +102,7 @@ func (d Deployment) init() error {
 			return err
 		}
 	}
-	return nil
+	return d.writeCertificate(operator)
 }
 
 // Provision makes the databases and roles that are missing.
@@ -167,10 +168,15 @@ func (d Deployment) writeService(service string, of environment) error {
 		}
 		fmt.Fprintf(&text, "%s=%s\n", name, value)
 	}
-	errs := []error{d.write(service+"/settings", text.String(), 0o400)}
-	for _, file := range []string{"ca.pem", service + ".pem", service + ".key"} {
+	return errors.Join(d.write(service+"/settings", text.String(), 0o400), d.writeCertificate(service))
+}
+
+// writeCertificate gives a service, or the operator, what it shows to the others.
+func (d Deployment) writeCertificate(name string) error {
+	var errs []error
+	for _, file := range []string{"ca.pem", name + ".pem", name + ".key"} {
 		read, err := os.ReadFile(filepath.Join(d.authority(), file)) //nolint:gosec // a path of ours
-		errs = append(errs, err, d.write(filepath.Join(service, file), string(read), 0o400))
+		errs = append(errs, err, d.write(filepath.Join(name, file), string(read), 0o400))
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/muster-id/muster/platform/certificate"
 )
 
 // Each service of a deployment finds settings that it takes, and nothing of
@@ -34,6 +36,14 @@ func TestADeploymentIsPreparedOnceAndEachServiceSeesItsOwn(t *testing.T) {
 			t.Errorf("%s does not take its settings: %v", service, err)
 		}
 	}
+	if _, err := certificate.Load(filepath.Join(d.Dir, "operator"), "operator"); err != nil {
+		t.Errorf("the command line has no certificate: %v", err)
+	}
+	for path := range first {
+		if dir, name, _ := strings.Cut(path, "/"); dir == "operator" && !strings.HasPrefix(name, "operator.") && name != "ca.pem" {
+			t.Errorf("the command line has %s", name)
+		}
+	}
 	for path, text := range first {
 		secret, kept := strings.CutPrefix(path, "authority/secrets/")
 		if !kept {
@@ -57,6 +67,34 @@ func TestADeploymentIsPreparedOnceAndEachServiceSeesItsOwn(t *testing.T) {
 				t.Errorf("%s has the storage's password: %v", service, has)
 			}
 		}
+	}
+}
+
+// A deployment that was made before there was a command line gets its
+// certificate, and nothing else changes.
+func TestAnOlderDeploymentGetsTheOperatorsCertificate(t *testing.T) {
+	t.Parallel()
+	d := Deployment{Dir: t.TempDir(), Postgres: "postgres", RabbitMQ: "rabbitmq", MinIO: "minio", URL: "http://127.0.0.1:8080", FilesURL: "http://127.0.0.1:9000"}
+	if err := d.Init(); err != nil {
+		t.Fatal(err)
+	}
+	for _, newer := range []string{"operator", "authority/operator.pem", "authority/operator.key"} {
+		if err := os.RemoveAll(filepath.Join(d.Dir, newer)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := texts(t, d.Dir)
+	if err := d.Init(); err != nil {
+		t.Fatal(err)
+	}
+	after := texts(t, d.Dir)
+	for path, text := range before {
+		if after[path] != text {
+			t.Errorf("%s has changed", path)
+		}
+	}
+	if _, err := certificate.Load(filepath.Join(d.Dir, "operator"), "operator"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -19,6 +19,9 @@ const audience = "muster"
 // names of the services, in the order in which they start.
 var names = []string{"identity", "credentials", "media", "gateway"}
 
+// operator is the name of the command line's own certificate. It is no service.
+const operator = "operator"
+
 // usual ports on 127.0.0.1: of each service, and of its metrics.
 var usual = map[string]int{
 	"gateway": 8080, "identity": 8081, "credentials": 8082, "media": 8083,

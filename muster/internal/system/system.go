@@ -50,6 +50,8 @@ type System struct {
 	PIDs map[string]int
 	// AdminPassword is the path of the first admin's one-time password.
 	AdminPassword string
+	// Certificates is the folder of all certificates.
+	Certificates string
 	// Servers are PostgreSQL, RabbitMQ and S3.
 	Servers *devstack.Stack
 
@@ -100,7 +102,7 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 	if err != nil {
 		return err
 	}
-	if err := certificate.MakeAuthority(l.certificates(), append([]string{"muster"}, names...)...); err != nil {
+	if err := certificate.MakeAuthority(l.certificates(), append([]string{"muster", operator}, names...)...); err != nil {
 		return err
 	}
 	environments, err := settings(onThisMachine(l, ports), l.secrets(), databases, s.Servers.AMQPURL, s.Servers.S3)
@@ -109,6 +111,7 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 	}
 	s.URL = "http://" + local(ports["gateway"])
 	s.AdminPassword = l.adminPassword()
+	s.Certificates = l.certificates()
 	for name, urls := range databases {
 		s.Databases[name] = urls.Runtime
 	}

@@ -4,7 +4,7 @@ INSERT INTO read.access AS a
      access_version)
 SELECT $1, c.user_id, c.username, c.email, c.named_at, c.verifier, COALESCE(c.password_version, 0), COALESCE(c.must_change, false),
     c.active, COALESCE(c.roles, '{}'), COALESCE(c.sessions_from, 0), c.access_version
-FROM jsonb_to_recordset($2::jsonb) AS c
+FROM json_to_recordset($2::json) AS c
     (user_id uuid, username text, email text, named_at timestamptz, verifier text, password_version bigint, must_change boolean,
      active boolean, roles text[], sessions_from bigint, access_version bigint)
 ON CONFLICT (generation, user_id) DO UPDATE

@@ -5,5 +5,5 @@ INSERT INTO sessions.sessions
 SELECT $2, a.user_id, $4, $5, $6, $7, $8, $9, $10, $11
 FROM read.projections AS p
 JOIN read.access AS a ON a.generation = p.generation AND a.user_id = $3
-WHERE p.name = $1
+WHERE p.name = $1 AND p.complete
 FOR SHARE OF a

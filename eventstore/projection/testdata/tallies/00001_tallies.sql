@@ -10,7 +10,7 @@ CREATE TABLE read.tallies (
     digest     text   NOT NULL,
     CONSTRAINT tallies_one_a_stream PRIMARY KEY (projection, generation, stream_id)
 );
-GRANT SELECT, INSERT, UPDATE ON read.tallies TO muster_runtime;
+GRANT SELECT, INSERT, UPDATE, DELETE ON read.tallies TO muster_runtime;
 
 -- +goose Down
 DROP TABLE read.tallies;

@@ -4,7 +4,7 @@ INSERT INTO read.users AS u
      registered_at, updated_at, version)
 SELECT $1, c.user_id, c.username, c.email, c.first_name, c.last_name, c.first_name_key, c.last_name_key, c.roles, c.active,
     c.registered_at, c.updated_at, c.version
-FROM jsonb_to_recordset($2::jsonb) AS c
+FROM json_to_recordset($2::json) AS c
     (user_id uuid, username text, email text, first_name text, last_name text, first_name_key text, last_name_key text,
      roles text[], active boolean, registered_at timestamptz, updated_at timestamptz, version bigint)
 ON CONFLICT ON CONSTRAINT users_one_row_a_person DO UPDATE

@@ -1,4 +1,8 @@
--- The files are given twice, for the reason that doom_former.sql tells.
+-- OFFSET 0 for the reason that update_public.sql tells.
 DELETE FROM read.shares AS s
-USING jsonb_to_recordset($2::jsonb) AS u (file_id uuid, user_id uuid)
-WHERE s.generation = $1 AND s.file_id = ANY ($3::uuid[]) AND s.file_id = u.file_id AND s.user_id = u.user_id
+USING (
+    SELECT $1::bigint AS generation, u.file_id, u.user_id
+    FROM json_to_recordset($2::json) AS u (file_id uuid, user_id uuid)
+    OFFSET 0
+) AS u
+WHERE s.generation = u.generation AND s.file_id = u.file_id AND s.user_id = u.user_id

@@ -748,16 +748,16 @@ const file_muster_v1_auth_proto_rawDesc = "" +
 	"\x0fRefreshDelivery\x12 \n" +
 	"\x1cREFRESH_DELIVERY_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15REFRESH_DELIVERY_BODY\x10\x01\x12\x1b\n" +
-	"\x17REFRESH_DELIVERY_COOKIE\x10\x022\xc1\x0f\n" +
+	"\x17REFRESH_DELIVERY_COOKIE\x10\x022\xd0\x0f\n" +
 	"\vAuthService\x12\x9f\x03\n" +
 	"\bRegister\x12\x1a.muster.v1.RegisterRequest\x1a\x1b.muster.v1.RegisterResponse\"\xd9\x02\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18\xce\x02\n" +
 	"x{\"username\": \"ada\", \"email\": \"ada@example.org\", \"password\": \"correct horse\", \"firstName\": \"Ada\", \"lastName\": \"Lovelace\"}\x12\x82\x01{\"userId\": \"01997c5a-3b1e-7d42-8f60-2a9c41d7e053\", \"signInReady\": true, \"consistencyToken\": \"CiQIARIIaWRlbnRpdHk.Zm9yIGV4YW1wbGU\"}\x1a\x0eUSERNAME_TAKEN\x1a\vEMAIL_TAKEN\x1a\fRATE_LIMITED\x1a\x16IDEMPOTENCY_KEY_REUSED\x1a\n" +
 	"OVERLOADED\x12\xfc\x03\n" +
 	"\x05Login\x12\x17.muster.v1.LoginRequest\x1a\x18.muster.v1.LoginResponse\"\xbf\x03\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18\xb4\x03\n" +
 	"-{\"login\": \"ada\", \"password\": \"correct horse\"}\x12\x93\x02{\"accessToken\": \"eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhZGEifQ.c2lnbmF0dXJl\", \"accessTokenExpiresAt\": \"2026-03-02T09:30:12Z\", \"refreshToken\": \"mrt1_AZl8WjseLUKPYCqcQdfgUwAAAAAAAAAB\", \"refreshTokenExpiresAt\": \"2026-04-01T09:15:12Z\", \"userId\": \"01997c5a-3b1e-7d42-8f60-2a9c41d7e053\"}\x1a\x11WRONG_CREDENTIALS\x1a\x10ACCOUNT_INACTIVE\x1a\x19CONSISTENCY_TOKEN_INVALID\x1a\rNOT_CAUGHT_UP\x1a\x12ORIGIN_NOT_ALLOWED\x1a\n" +
-	"OVERLOADED\x12\xf2\x03\n" +
-	"\fRefreshToken\x12\x1e.muster.v1.RefreshTokenRequest\x1a\x1f.muster.v1.RefreshTokenResponse\"\xa0\x03\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18\x95\x03\n" +
-	"9{\"refreshToken\": \"mrt1_AZl8WjseLUKPYCqcQdfgUwAAAAAAAAAB\"}\x12\xe2\x01{\"accessToken\": \"eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhZGEyIn0.c2lnbmF0dXJl\", \"accessTokenExpiresAt\": \"2026-03-02T09:44:58Z\", \"refreshToken\": \"mrt1_AZl8WjseLUKPYCqcQdfgUwAAAAAAAAAC\", \"refreshTokenExpiresAt\": \"2026-04-01T09:29:58Z\"}\x1a\x0fSESSION_REVOKED\x1a\x14REFRESH_TOKEN_REUSED\x1a\rTOKEN_EXPIRED\x1a\rTOKEN_INVALID\x1a\x10ACCOUNT_INACTIVE\x1a\x12ORIGIN_NOT_ALLOWED\x1a\bCONFLICT\x12\xab\x01\n" +
+	"OVERLOADED\x12\x81\x04\n" +
+	"\fRefreshToken\x12\x1e.muster.v1.RefreshTokenRequest\x1a\x1f.muster.v1.RefreshTokenResponse\"\xaf\x03\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18\xa4\x03\n" +
+	"9{\"refreshToken\": \"mrt1_AZl8WjseLUKPYCqcQdfgUwAAAAAAAAAB\"}\x12\xe2\x01{\"accessToken\": \"eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhZGEyIn0.c2lnbmF0dXJl\", \"accessTokenExpiresAt\": \"2026-03-02T09:44:58Z\", \"refreshToken\": \"mrt1_AZl8WjseLUKPYCqcQdfgUwAAAAAAAAAC\", \"refreshTokenExpiresAt\": \"2026-04-01T09:29:58Z\"}\x1a\x0fSESSION_REVOKED\x1a\x14REFRESH_TOKEN_REUSED\x1a\rTOKEN_EXPIRED\x1a\rTOKEN_INVALID\x1a\x10ACCOUNT_INACTIVE\x1a\rNOT_CAUGHT_UP\x1a\x12ORIGIN_NOT_ALLOWED\x1a\bCONFLICT\x12\xab\x01\n" +
 	"\x06Logout\x12\x18.muster.v1.LogoutRequest\x1a\x19.muster.v1.LogoutResponse\"l\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18b\n" +
 	"9{\"refreshToken\": \"mrt1_AZl8WjseLUKPYCqcQdfgUwAAAAAAAAAC\"}\x12\x02{}\x1a\rTOKEN_INVALID\x1a\x12ORIGIN_NOT_ALLOWED\x12\xed\x02\n" +
 	"\x0eChangePassword\x12 .muster.v1.ChangePasswordRequest\x1a!.muster.v1.ChangePasswordResponse\"\x95\x02\x8a\xb5\x18\x04\x10\x01(\x01\xaa\xb5\x18\x88\x02\n" +

@@ -71,7 +71,8 @@ const (
 	Reason_REASON_CONFLICT Reason = 20
 	// A bounded queue is full: of passwords to hash, or of pictures to decode.
 	Reason_REASON_OVERLOADED Reason = 21
-	// The read model has not caught up with the consistency token in time.
+	// The read model has not caught up with the consistency token in time, or is
+	// being made from the first event on.
 	Reason_REASON_NOT_CAUGHT_UP Reason = 22
 	// The consistency token is malformed, forged or of a former epoch of the log.
 	Reason_REASON_CONSISTENCY_TOKEN_INVALID Reason = 23
@@ -107,6 +108,12 @@ const (
 	Reason_REASON_UPLOAD_MISMATCH Reason = 38
 	// The object storage does not answer.
 	Reason_REASON_STORAGE_UNAVAILABLE Reason = 39
+	// Rebuilds and verifications run one at a time in a service.
+	Reason_REASON_OPERATION_UNDER_WAY Reason = 40
+	// There is no operation to give up.
+	Reason_REASON_NOTHING_UNDER_WAY Reason = 41
+	// The projection has no generation of rows from before.
+	Reason_REASON_NO_FORMER_GENERATION Reason = 42
 )
 
 // Enum value maps for Reason.
@@ -152,6 +159,9 @@ var (
 		37: "REASON_UPLOAD_EXPIRED",
 		38: "REASON_UPLOAD_MISMATCH",
 		39: "REASON_STORAGE_UNAVAILABLE",
+		40: "REASON_OPERATION_UNDER_WAY",
+		41: "REASON_NOTHING_UNDER_WAY",
+		42: "REASON_NO_FORMER_GENERATION",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":               0,
@@ -194,6 +204,9 @@ var (
 		"REASON_UPLOAD_EXPIRED":            37,
 		"REASON_UPLOAD_MISMATCH":           38,
 		"REASON_STORAGE_UNAVAILABLE":       39,
+		"REASON_OPERATION_UNDER_WAY":       40,
+		"REASON_NOTHING_UNDER_WAY":         41,
+		"REASON_NO_FORMER_GENERATION":      42,
 	}
 )
 
@@ -319,7 +332,7 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\n" +
 	"request_id\x18\x03 \x01(\tR\trequestId\x12\x12\n" +
 	"\x04next\x18\x04 \x01(\tR\x04next\x12$\n" +
-	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\xbf*\n" +
+	"\x0eretry_after_ms\x18\x05 \x01(\x03R\fretryAfterMs*\xfa-\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x9b\x01\n" +
 	"\x17REASON_INVALID_ARGUMENT\x10\x01\x1a~\xa2\xb5\x18z\n" +
@@ -400,7 +413,13 @@ const file_muster_v1_errors_proto_rawDesc = "" +
 	"\x16REASON_UPLOAD_MISMATCH\x10&\x1a\x9b\x01\xa2\xb5\x18\x96\x01\n" +
 	"\x13failed_precondition\x120The uploaded file differs from what was declared\x1aMCall CreateUpload again with the size and the content type that the file has.\x12\x8d\x01\n" +
 	"\x1aREASON_STORAGE_UNAVAILABLE\x10'\x1am\xa2\xb5\x18i\n" +
-	"\vunavailable\x12%The storage for files does not answer\x1a3Repeat the call after a moment; nothing was stored.B\x9e\x01\n" +
+	"\vunavailable\x12%The storage for files does not answer\x1a3Repeat the call after a moment; nothing was stored.\x12\xb4\x01\n" +
+	"\x1aREASON_OPERATION_UNDER_WAY\x10(\x1a\x93\x01\xa2\xb5\x18\x8e\x01\n" +
+	"\x13failed_precondition\x12\x1eAnother operation is under way\x1aWWait until it is done, which ListProjections tells, or give it up with CancelOperation.\x12o\n" +
+	"\x18REASON_NOTHING_UNDER_WAY\x10)\x1aQ\xa2\xb5\x18M\n" +
+	"\x13failed_precondition\x12\x19No operation is under way\x1a\x1bNothing has to be given up.\x12\x90\x01\n" +
+	"\x1bREASON_NO_FORMER_GENERATION\x10*\x1ao\xa2\xb5\x18k\n" +
+	"\x13failed_precondition\x12\x18There are no former rows\x1a:Only a rebuild leaves former rows, until they are dropped.B\x9e\x01\n" +
 	"\rcom.muster.v1B\vErrorsProtoP\x01Z;github.com/muster-id/muster/proto/gen/go/muster/v1;musterv1\xa2\x02\x03MXX\xaa\x02\tMuster.V1\xca\x02\tMuster\\V1\xe2\x02\x15Muster\\V1\\GPBMetadata\xea\x02\n" +
 	"Muster::V1b\x06proto3"
 

@@ -268,7 +268,9 @@ type DependencyHealth struct {
 	// Since when it has been in this state, as far as is known.
 	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
 	// What is wrong, in a few words; empty when nothing is.
-	Problem       string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,5,opt,name=problem,proto3" json:"problem,omitempty"`
+	// More about a projection; absent for any other part.
+	Projection    *ProjectionHealth `protobuf:"bytes,6,opt,name=projection,proto3" json:"projection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,6 +340,114 @@ func (x *DependencyHealth) GetProblem() string {
 	return ""
 }
 
+func (x *DependencyHealth) GetProjection() *ProjectionHealth {
+	if x != nil {
+		return x.Projection
+	}
+	return nil
+}
+
+// ProjectionHealth is how far rows are behind the events that they are made from.
+type ProjectionHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Events of the log that are not in the rows yet, at most.
+	LagEvents int64 `protobuf:"varint,1,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	// How old the oldest of them is.
+	Lag *durationpb.Duration `protobuf:"bytes,2,opt,name=lag,proto3" json:"lag,omitempty"`
+	// How many events were applied a second, in the last seconds.
+	EventsPerSecond float64 `protobuf:"fixed64,3,opt,name=events_per_second,json=eventsPerSecond,proto3" json:"events_per_second,omitempty"`
+	// Streams that wait behind an event that could not be applied.
+	Parked int64 `protobuf:"varint,4,opt,name=parked,proto3" json:"parked,omitempty"`
+	// Since when the oldest of them has waited; absent when there is none.
+	OldestParkedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_parked_at,json=oldestParkedAt,proto3" json:"oldest_parked_at,omitempty"`
+	// The generation of rows that serves.
+	Generation int64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
+	// How much of a rebuild or a verification is done, 0 to 1; absent when none is
+	// under way.
+	Progress      *float64 `protobuf:"fixed64,7,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProjectionHealth) Reset() {
+	*x = ProjectionHealth{}
+	mi := &file_muster_v1_health_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProjectionHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProjectionHealth) ProtoMessage() {}
+
+func (x *ProjectionHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_health_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProjectionHealth.ProtoReflect.Descriptor instead.
+func (*ProjectionHealth) Descriptor() ([]byte, []int) {
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ProjectionHealth) GetLagEvents() int64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetLag() *durationpb.Duration {
+	if x != nil {
+		return x.Lag
+	}
+	return nil
+}
+
+func (x *ProjectionHealth) GetEventsPerSecond() float64 {
+	if x != nil {
+		return x.EventsPerSecond
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetOldestParkedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestParkedAt
+	}
+	return nil
+}
+
+func (x *ProjectionHealth) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetProgress() float64 {
+	if x != nil && x.Progress != nil {
+		return *x.Progress
+	}
+	return 0
+}
+
 // PingRequest is empty.
 type PingRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -347,7 +457,7 @@ type PingRequest struct {
 
 func (x *PingRequest) Reset() {
 	*x = PingRequest{}
-	mi := &file_muster_v1_health_proto_msgTypes[4]
+	mi := &file_muster_v1_health_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -359,7 +469,7 @@ func (x *PingRequest) String() string {
 func (*PingRequest) ProtoMessage() {}
 
 func (x *PingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_health_proto_msgTypes[4]
+	mi := &file_muster_v1_health_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -372,7 +482,7 @@ func (x *PingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingRequest.ProtoReflect.Descriptor instead.
 func (*PingRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_health_proto_rawDescGZIP(), []int{4}
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{5}
 }
 
 // PingResponse shows that the gateway answers.
@@ -388,7 +498,7 @@ type PingResponse struct {
 
 func (x *PingResponse) Reset() {
 	*x = PingResponse{}
-	mi := &file_muster_v1_health_proto_msgTypes[5]
+	mi := &file_muster_v1_health_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -400,7 +510,7 @@ func (x *PingResponse) String() string {
 func (*PingResponse) ProtoMessage() {}
 
 func (x *PingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_health_proto_msgTypes[5]
+	mi := &file_muster_v1_health_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -413,7 +523,7 @@ func (x *PingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PingResponse.ProtoReflect.Descriptor instead.
 func (*PingResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_health_proto_rawDescGZIP(), []int{5}
+	return file_muster_v1_health_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PingResponse) GetVersion() string {
@@ -444,13 +554,28 @@ const file_muster_v1_health_proto_rawDesc = "" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.muster.v1.StateR\x05state\x123\n" +
 	"\alatency\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\alatency\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12?\n" +
-	"\fdependencies\x18\x05 \x03(\v2\x1b.muster.v1.DependencyHealthR\fdependencies\"\xcf\x01\n" +
+	"\fdependencies\x18\x05 \x03(\v2\x1b.muster.v1.DependencyHealthR\fdependencies\"\x8c\x02\n" +
 	"\x10DependencyHealth\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12&\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x10.muster.v1.StateR\x05state\x123\n" +
 	"\alatency\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\alatency\x120\n" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
-	"\aproblem\x18\x05 \x01(\tR\aproblem\"\r\n" +
+	"\aproblem\x18\x05 \x01(\tR\aproblem\x12;\n" +
+	"\n" +
+	"projection\x18\x06 \x01(\v2\x1b.muster.v1.ProjectionHealthR\n" +
+	"projection\"\xb6\x02\n" +
+	"\x10ProjectionHealth\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\x01 \x01(\x03R\tlagEvents\x12+\n" +
+	"\x03lag\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03lag\x12*\n" +
+	"\x11events_per_second\x18\x03 \x01(\x01R\x0feventsPerSecond\x12\x16\n" +
+	"\x06parked\x18\x04 \x01(\x03R\x06parked\x12D\n" +
+	"\x10oldest_parked_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0eoldestParkedAt\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x03R\n" +
+	"generation\x12\x1f\n" +
+	"\bprogress\x18\a \x01(\x01H\x00R\bprogress\x88\x01\x01B\v\n" +
+	"\t_progress\"\r\n" +
 	"\vPingRequest\"X\n" +
 	"\fPingResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12.\n" +
@@ -460,12 +585,12 @@ const file_muster_v1_health_proto_rawDesc = "" +
 	"\bSTATE_UP\x10\x01\x12\x12\n" +
 	"\x0eSTATE_DEGRADED\x10\x02\x12\x0e\n" +
 	"\n" +
-	"STATE_DOWN\x10\x032\xd9\x05\n" +
+	"STATE_DOWN\x10\x032\xa8\a\n" +
 	"\rHealthService\x12\x82\x01\n" +
 	"\x04Ping\x12\x16.muster.v1.PingRequest\x1a\x17.muster.v1.PingResponse\"I\x8a\xb5\x18\x02\b\x01\xaa\xb5\x18?\n" +
-	"\x02{}\x129{\"version\": \"v0.3.0\", \"time\": \"2026-03-02T09:14:02.118Z\"}\x12\xc2\x04\n" +
-	"\rCheckServices\x12\x1f.muster.v1.CheckServicesRequest\x1a .muster.v1.CheckServicesResponse\"\xed\x03\x8a\xb5\x18\x0f\x1a\rservices.read\xaa\xb5\x18\xd5\x03\n" +
-	"\x02{}\x12\xce\x03{\"state\": \"STATE_DEGRADED\", \"services\": [{\"name\": \"gateway\", \"state\": \"STATE_UP\", \"latency\": \"0s\", \"since\": \"2026-03-02T09:00:04Z\"}, {\"name\": \"identity\", \"state\": \"STATE_DEGRADED\", \"latency\": \"0.004s\", \"since\": \"2026-03-02T11:58:20Z\", \"dependencies\": [{\"name\": \"postgres\", \"state\": \"STATE_UP\", \"latency\": \"0.001s\", \"since\": \"2026-03-02T09:00:03Z\"}, {\"name\": \"rabbitmq\", \"state\": \"STATE_DOWN\", \"since\": \"2026-03-02T11:58:20Z\", \"problem\": \"connection refused\"}]}]}B\x9e\x01\n" +
+	"\x02{}\x129{\"version\": \"v0.3.0\", \"time\": \"2026-03-02T09:14:02.118Z\"}\x12\x91\x06\n" +
+	"\rCheckServices\x12\x1f.muster.v1.CheckServicesRequest\x1a .muster.v1.CheckServicesResponse\"\xbc\x05\x8a\xb5\x18\x0f\x1a\rservices.read\xaa\xb5\x18\xa4\x05\n" +
+	"\x02{}\x12\x9d\x05{\"state\": \"STATE_DEGRADED\", \"services\": [{\"name\": \"gateway\", \"state\": \"STATE_UP\", \"latency\": \"0s\", \"since\": \"2026-03-02T09:00:04Z\"}, {\"name\": \"identity\", \"state\": \"STATE_DEGRADED\", \"latency\": \"0.004s\", \"since\": \"2026-03-02T11:58:20Z\", \"dependencies\": [{\"name\": \"postgres\", \"state\": \"STATE_UP\", \"latency\": \"0.001s\", \"since\": \"2026-03-02T09:00:03Z\"}, {\"name\": \"projection users\", \"state\": \"STATE_UP\", \"latency\": \"0s\", \"since\": \"2026-03-02T09:00:05Z\", \"projection\": {\"lagEvents\": \"0\", \"lag\": \"0s\", \"eventsPerSecond\": 41.5, \"parked\": \"0\", \"generation\": \"1\"}}, {\"name\": \"rabbitmq\", \"state\": \"STATE_DOWN\", \"since\": \"2026-03-02T11:58:20Z\", \"problem\": \"connection refused\"}]}]}B\x9e\x01\n" +
 	"\rcom.muster.v1B\vHealthProtoP\x01Z;github.com/muster-id/muster/proto/gen/go/muster/v1;musterv1\xa2\x02\x03MXX\xaa\x02\tMuster.V1\xca\x02\tMuster\\V1\xe2\x02\x15Muster\\V1\\GPBMetadata\xea\x02\n" +
 	"Muster::V1b\x06proto3"
 
@@ -482,38 +607,42 @@ func file_muster_v1_health_proto_rawDescGZIP() []byte {
 }
 
 var file_muster_v1_health_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_muster_v1_health_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_muster_v1_health_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_muster_v1_health_proto_goTypes = []any{
 	(State)(0),                    // 0: muster.v1.State
 	(*CheckServicesRequest)(nil),  // 1: muster.v1.CheckServicesRequest
 	(*CheckServicesResponse)(nil), // 2: muster.v1.CheckServicesResponse
 	(*ServiceHealth)(nil),         // 3: muster.v1.ServiceHealth
 	(*DependencyHealth)(nil),      // 4: muster.v1.DependencyHealth
-	(*PingRequest)(nil),           // 5: muster.v1.PingRequest
-	(*PingResponse)(nil),          // 6: muster.v1.PingResponse
-	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*ProjectionHealth)(nil),      // 5: muster.v1.ProjectionHealth
+	(*PingRequest)(nil),           // 6: muster.v1.PingRequest
+	(*PingResponse)(nil),          // 7: muster.v1.PingResponse
+	(*durationpb.Duration)(nil),   // 8: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_muster_v1_health_proto_depIdxs = []int32{
 	0,  // 0: muster.v1.CheckServicesResponse.state:type_name -> muster.v1.State
 	3,  // 1: muster.v1.CheckServicesResponse.services:type_name -> muster.v1.ServiceHealth
 	0,  // 2: muster.v1.ServiceHealth.state:type_name -> muster.v1.State
-	7,  // 3: muster.v1.ServiceHealth.latency:type_name -> google.protobuf.Duration
-	8,  // 4: muster.v1.ServiceHealth.since:type_name -> google.protobuf.Timestamp
+	8,  // 3: muster.v1.ServiceHealth.latency:type_name -> google.protobuf.Duration
+	9,  // 4: muster.v1.ServiceHealth.since:type_name -> google.protobuf.Timestamp
 	4,  // 5: muster.v1.ServiceHealth.dependencies:type_name -> muster.v1.DependencyHealth
 	0,  // 6: muster.v1.DependencyHealth.state:type_name -> muster.v1.State
-	7,  // 7: muster.v1.DependencyHealth.latency:type_name -> google.protobuf.Duration
-	8,  // 8: muster.v1.DependencyHealth.since:type_name -> google.protobuf.Timestamp
-	8,  // 9: muster.v1.PingResponse.time:type_name -> google.protobuf.Timestamp
-	5,  // 10: muster.v1.HealthService.Ping:input_type -> muster.v1.PingRequest
-	1,  // 11: muster.v1.HealthService.CheckServices:input_type -> muster.v1.CheckServicesRequest
-	6,  // 12: muster.v1.HealthService.Ping:output_type -> muster.v1.PingResponse
-	2,  // 13: muster.v1.HealthService.CheckServices:output_type -> muster.v1.CheckServicesResponse
-	12, // [12:14] is the sub-list for method output_type
-	10, // [10:12] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	8,  // 7: muster.v1.DependencyHealth.latency:type_name -> google.protobuf.Duration
+	9,  // 8: muster.v1.DependencyHealth.since:type_name -> google.protobuf.Timestamp
+	5,  // 9: muster.v1.DependencyHealth.projection:type_name -> muster.v1.ProjectionHealth
+	8,  // 10: muster.v1.ProjectionHealth.lag:type_name -> google.protobuf.Duration
+	9,  // 11: muster.v1.ProjectionHealth.oldest_parked_at:type_name -> google.protobuf.Timestamp
+	9,  // 12: muster.v1.PingResponse.time:type_name -> google.protobuf.Timestamp
+	6,  // 13: muster.v1.HealthService.Ping:input_type -> muster.v1.PingRequest
+	1,  // 14: muster.v1.HealthService.CheckServices:input_type -> muster.v1.CheckServicesRequest
+	7,  // 15: muster.v1.HealthService.Ping:output_type -> muster.v1.PingResponse
+	2,  // 16: muster.v1.HealthService.CheckServices:output_type -> muster.v1.CheckServicesResponse
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_muster_v1_health_proto_init() }
@@ -521,13 +650,14 @@ func file_muster_v1_health_proto_init() {
 	if File_muster_v1_health_proto != nil {
 		return
 	}
+	file_muster_v1_health_proto_msgTypes[4].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_v1_health_proto_rawDesc), len(file_muster_v1_health_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -222,7 +222,8 @@ export enum Reason {
   OVERLOADED = 21,
 
   /**
-   * The read model has not caught up with the consistency token in time.
+   * The read model has not caught up with the consistency token in time, or is
+   * being made from the first event on.
    *
    * @generated from enum value: REASON_NOT_CAUGHT_UP = 22;
    */
@@ -346,6 +347,27 @@ export enum Reason {
    * @generated from enum value: REASON_STORAGE_UNAVAILABLE = 39;
    */
   STORAGE_UNAVAILABLE = 39,
+
+  /**
+   * Rebuilds and verifications run one at a time in a service.
+   *
+   * @generated from enum value: REASON_OPERATION_UNDER_WAY = 40;
+   */
+  OPERATION_UNDER_WAY = 40,
+
+  /**
+   * There is no operation to give up.
+   *
+   * @generated from enum value: REASON_NOTHING_UNDER_WAY = 41;
+   */
+  NOTHING_UNDER_WAY = 41,
+
+  /**
+   * The projection has no generation of rows from before.
+   *
+   * @generated from enum value: REASON_NO_FORMER_GENERATION = 42;
+   */
+  NO_FORMER_GENERATION = 42,
 }
 
 /**

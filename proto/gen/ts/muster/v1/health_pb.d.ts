@@ -141,6 +141,13 @@ export declare type DependencyHealth = Message<"muster.v1.DependencyHealth"> & {
    * @generated from field: string problem = 5;
    */
   problem: string;
+
+  /**
+   * More about a projection; absent for any other part.
+   *
+   * @generated from field: muster.v1.ProjectionHealth projection = 6;
+   */
+  projection?: ProjectionHealth | undefined;
 };
 
 /**
@@ -148,6 +155,69 @@ export declare type DependencyHealth = Message<"muster.v1.DependencyHealth"> & {
  * Use `create(DependencyHealthSchema)` to create a new message.
  */
 export declare const DependencyHealthSchema: GenMessage<DependencyHealth>;
+
+/**
+ * ProjectionHealth is how far rows are behind the events that they are made from.
+ *
+ * @generated from message muster.v1.ProjectionHealth
+ */
+export declare type ProjectionHealth = Message<"muster.v1.ProjectionHealth"> & {
+  /**
+   * Events of the log that are not in the rows yet, at most.
+   *
+   * @generated from field: int64 lag_events = 1;
+   */
+  lagEvents: bigint;
+
+  /**
+   * How old the oldest of them is.
+   *
+   * @generated from field: google.protobuf.Duration lag = 2;
+   */
+  lag?: Duration | undefined;
+
+  /**
+   * How many events were applied a second, in the last seconds.
+   *
+   * @generated from field: double events_per_second = 3;
+   */
+  eventsPerSecond: number;
+
+  /**
+   * Streams that wait behind an event that could not be applied.
+   *
+   * @generated from field: int64 parked = 4;
+   */
+  parked: bigint;
+
+  /**
+   * Since when the oldest of them has waited; absent when there is none.
+   *
+   * @generated from field: google.protobuf.Timestamp oldest_parked_at = 5;
+   */
+  oldestParkedAt?: Timestamp | undefined;
+
+  /**
+   * The generation of rows that serves.
+   *
+   * @generated from field: int64 generation = 6;
+   */
+  generation: bigint;
+
+  /**
+   * How much of a rebuild or a verification is done, 0 to 1; absent when none is
+   * under way.
+   *
+   * @generated from field: optional double progress = 7;
+   */
+  progress?: number | undefined;
+};
+
+/**
+ * Describes the message muster.v1.ProjectionHealth.
+ * Use `create(ProjectionHealthSchema)` to create a new message.
+ */
+export declare const ProjectionHealthSchema: GenMessage<ProjectionHealth>;
 
 /**
  * PingRequest is empty.

@@ -347,7 +347,9 @@ type ReadLogResponse struct {
 	// The incarnation of the log.
 	Epoch int64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// True when the page ends at the head.
-	AtHead        bool `protobuf:"varint,4,opt,name=at_head,json=atHead,proto3" json:"at_head,omitempty"`
+	AtHead bool `protobuf:"varint,4,opt,name=at_head,json=atHead,proto3" json:"at_head,omitempty"`
+	// Events of the log that come after this page, at most; 0 at the head.
+	Remaining     int64 `protobuf:"varint,5,opt,name=remaining,proto3" json:"remaining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,6 +410,13 @@ func (x *ReadLogResponse) GetAtHead() bool {
 		return x.AtHead
 	}
 	return false
+}
+
+func (x *ReadLogResponse) GetRemaining() int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
 }
 
 // ReadStreamRequest asks for a part of one stream.
@@ -552,13 +561,14 @@ const file_muster_eventlog_v1_eventlog_proto_rawDesc = "" +
 	"\x06cursor\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04R\x06cursor\x12 \n" +
 	"\x05limit\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x88'(\x00R\x05limit\x12$\n" +
-	"\await_ms\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb0\xea\x01(\x00R\x06waitMs\"\x94\x01\n" +
+	"\await_ms\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb0\xea\x01(\x00R\x06waitMs\"\xb2\x01\n" +
 	"\x0fReadLogResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x17\n" +
-	"\aat_head\x18\x04 \x01(\bR\x06atHead\"\x85\x01\n" +
+	"\aat_head\x18\x04 \x01(\bR\x06atHead\x12\x1c\n" +
+	"\tremaining\x18\x05 \x01(\x03R\tremaining\"\x85\x01\n" +
 	"\x11ReadStreamRequest\x12\"\n" +
 	"\x06stream\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06stream\x12*\n" +

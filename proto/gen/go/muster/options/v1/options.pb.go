@@ -94,8 +94,11 @@ type Access struct {
 	Services []string `protobuf:"bytes,4,rep,name=services,proto3" json:"services,omitempty"`
 	// Also open to a person who has to change the password first.
 	PasswordChangePending bool `protobuf:"varint,5,opt,name=password_change_pending,json=passwordChangePending,proto3" json:"password_change_pending,omitempty"`
-	unknownFields         protoimpl.UnknownFields
-	sizeCache             protoimpl.SizeCache
+	// Those of `services` that may call for nobody: the rule about the person holds
+	// for all others.
+	Unaccompanied []string `protobuf:"bytes,6,rep,name=unaccompanied,proto3" json:"unaccompanied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Access) Reset() {
@@ -161,6 +164,13 @@ func (x *Access) GetPasswordChangePending() bool {
 		return x.PasswordChangePending
 	}
 	return false
+}
+
+func (x *Access) GetUnaccompanied() []string {
+	if x != nil {
+		return x.Unaccompanied
+	}
+	return nil
 }
 
 // Documentation is an example of a method and the errors it can give.
@@ -326,6 +336,14 @@ var file_muster_options_v1_options_proto_extTypes = []protoimpl.ExtensionInfo{
 		Filename:      "muster/options/v1/options.proto",
 	},
 	{
+		ExtendedType:  (*descriptorpb.MessageOptions)(nil),
+		ExtensionType: (*int32)(nil),
+		Field:         50006,
+		Name:          "muster.options.v1.schema_version",
+		Tag:           "varint,50006,opt,name=schema_version",
+		Filename:      "muster/options/v1/options.proto",
+	},
+	{
 		ExtendedType:  (*descriptorpb.EnumValueOptions)(nil),
 		ExtensionType: (*Reason)(nil),
 		Field:         50004,
@@ -361,6 +379,11 @@ var (
 	//
 	// optional muster.options.v1.SealingKey sealing_key = 50003;
 	E_SealingKey = &file_muster_options_v1_options_proto_extTypes[3]
+	// Counts the incompatible shapes that an event message has had; 1 if not given.
+	// For each former one there is an upcaster.
+	//
+	// optional int32 schema_version = 50006;
+	E_SchemaVersion = &file_muster_options_v1_options_proto_extTypes[4]
 )
 
 // Extension fields to descriptorpb.EnumValueOptions.
@@ -368,14 +391,14 @@ var (
 	// What an error reason means and what the caller can do next.
 	//
 	// optional muster.options.v1.Reason reason = 50004;
-	E_Reason = &file_muster_options_v1_options_proto_extTypes[4]
+	E_Reason = &file_muster_options_v1_options_proto_extTypes[5]
 )
 
 var File_muster_options_v1_options_proto protoreflect.FileDescriptor
 
 const file_muster_options_v1_options_proto_rawDesc = "" +
 	"\n" +
-	"\x1fmuster/options/v1/options.proto\x12\x11muster.options.v1\x1a google/protobuf/descriptor.proto\"\xb1\x01\n" +
+	"\x1fmuster/options/v1/options.proto\x12\x11muster.options.v1\x1a google/protobuf/descriptor.proto\"\xd7\x01\n" +
 	"\x06Access\x12\x16\n" +
 	"\x06public\x18\x01 \x01(\bR\x06public\x12\x1b\n" +
 	"\tsigned_in\x18\x02 \x01(\bR\bsignedIn\x12\x1e\n" +
@@ -383,7 +406,8 @@ const file_muster_options_v1_options_proto_rawDesc = "" +
 	"permission\x18\x03 \x01(\tR\n" +
 	"permission\x12\x1a\n" +
 	"\bservices\x18\x04 \x03(\tR\bservices\x126\n" +
-	"\x17password_change_pending\x18\x05 \x01(\bR\x15passwordChangePending\"]\n" +
+	"\x17password_change_pending\x18\x05 \x01(\bR\x15passwordChangePending\x12$\n" +
+	"\runaccompanied\x18\x06 \x03(\tR\runaccompanied\"]\n" +
 	"\rDocumentation\x12\x18\n" +
 	"\arequest\x18\x01 \x01(\tR\arequest\x12\x1a\n" +
 	"\bresponse\x18\x02 \x01(\tR\bresponse\x12\x16\n" +
@@ -401,7 +425,8 @@ const file_muster_options_v1_options_proto_rawDesc = "" +
 	"\rdocumentation\x12\x1e.google.protobuf.MethodOptions\x18Ն\x03 \x01(\v2 .muster.options.v1.DocumentationR\rdocumentation:=\n" +
 	"\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18҆\x03 \x01(\bR\tsensitive:a\n" +
 	"\vsealing_key\x12\x1f.google.protobuf.MessageOptions\x18ӆ\x03 \x01(\x0e2\x1d.muster.options.v1.SealingKeyR\n" +
-	"sealingKey:V\n" +
+	"sealingKey:H\n" +
+	"\x0eschema_version\x12\x1f.google.protobuf.MessageOptions\x18ֆ\x03 \x01(\x05R\rschemaVersion:V\n" +
 	"\x06reason\x12!.google.protobuf.EnumValueOptions\x18Ԇ\x03 \x01(\v2\x19.muster.options.v1.ReasonR\x06reasonB\xd1\x01\n" +
 	"\x15com.muster.options.v1B\fOptionsProtoP\x01ZDgithub.com/muster-id/muster/proto/gen/go/muster/options/v1;optionsv1\xa2\x02\x03MOX\xaa\x02\x11Muster.Options.V1\xca\x02\x11Muster\\Options\\V1\xe2\x02\x1dMuster\\Options\\V1\\GPBMetadata\xea\x02\x13Muster::Options::V1b\x06proto3"
 
@@ -430,20 +455,21 @@ var file_muster_options_v1_options_proto_goTypes = []any{
 	(*descriptorpb.EnumValueOptions)(nil), // 7: google.protobuf.EnumValueOptions
 }
 var file_muster_options_v1_options_proto_depIdxs = []int32{
-	4, // 0: muster.options.v1.access:extendee -> google.protobuf.MethodOptions
-	4, // 1: muster.options.v1.documentation:extendee -> google.protobuf.MethodOptions
-	5, // 2: muster.options.v1.sensitive:extendee -> google.protobuf.FieldOptions
-	6, // 3: muster.options.v1.sealing_key:extendee -> google.protobuf.MessageOptions
-	7, // 4: muster.options.v1.reason:extendee -> google.protobuf.EnumValueOptions
-	1, // 5: muster.options.v1.access:type_name -> muster.options.v1.Access
-	2, // 6: muster.options.v1.documentation:type_name -> muster.options.v1.Documentation
-	0, // 7: muster.options.v1.sealing_key:type_name -> muster.options.v1.SealingKey
-	3, // 8: muster.options.v1.reason:type_name -> muster.options.v1.Reason
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	5, // [5:9] is the sub-list for extension type_name
-	0, // [0:5] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	4,  // 0: muster.options.v1.access:extendee -> google.protobuf.MethodOptions
+	4,  // 1: muster.options.v1.documentation:extendee -> google.protobuf.MethodOptions
+	5,  // 2: muster.options.v1.sensitive:extendee -> google.protobuf.FieldOptions
+	6,  // 3: muster.options.v1.sealing_key:extendee -> google.protobuf.MessageOptions
+	6,  // 4: muster.options.v1.schema_version:extendee -> google.protobuf.MessageOptions
+	7,  // 5: muster.options.v1.reason:extendee -> google.protobuf.EnumValueOptions
+	1,  // 6: muster.options.v1.access:type_name -> muster.options.v1.Access
+	2,  // 7: muster.options.v1.documentation:type_name -> muster.options.v1.Documentation
+	0,  // 8: muster.options.v1.sealing_key:type_name -> muster.options.v1.SealingKey
+	3,  // 9: muster.options.v1.reason:type_name -> muster.options.v1.Reason
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	6,  // [6:10] is the sub-list for extension type_name
+	0,  // [0:6] is the sub-list for extension extendee
+	0,  // [0:0] is the sub-list for field type_name
 }
 
 func init() { file_muster_options_v1_options_proto_init() }
@@ -458,7 +484,7 @@ func file_muster_options_v1_options_proto_init() {
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_options_v1_options_proto_rawDesc), len(file_muster_options_v1_options_proto_rawDesc)),
 			NumEnums:      1,
 			NumMessages:   3,
-			NumExtensions: 5,
+			NumExtensions: 6,
 			NumServices:   0,
 		},
 		GoTypes:           file_muster_options_v1_options_proto_goTypes,

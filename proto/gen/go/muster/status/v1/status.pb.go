@@ -189,7 +189,9 @@ type Dependency struct {
 	// Since when it has been in this state.
 	Since *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=since,proto3" json:"since,omitempty"`
 	// What is wrong, in a few words without addresses or secrets.
-	Problem       string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	// More about a projection; absent for any other part.
+	Projection    *ProjectionHealth `protobuf:"bytes,7,opt,name=projection,proto3" json:"projection,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -266,6 +268,114 @@ func (x *Dependency) GetProblem() string {
 	return ""
 }
 
+func (x *Dependency) GetProjection() *ProjectionHealth {
+	if x != nil {
+		return x.Projection
+	}
+	return nil
+}
+
+// ProjectionHealth is how far rows are behind the events that they are made from.
+type ProjectionHealth struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Events of the log that are not in the rows yet, at most.
+	LagEvents int64 `protobuf:"varint,1,opt,name=lag_events,json=lagEvents,proto3" json:"lag_events,omitempty"`
+	// How old the oldest of them is.
+	Lag *durationpb.Duration `protobuf:"bytes,2,opt,name=lag,proto3" json:"lag,omitempty"`
+	// How many events were applied a second, in the last seconds.
+	EventsPerSecond float64 `protobuf:"fixed64,3,opt,name=events_per_second,json=eventsPerSecond,proto3" json:"events_per_second,omitempty"`
+	// Streams that wait behind an event that could not be applied.
+	Parked int64 `protobuf:"varint,4,opt,name=parked,proto3" json:"parked,omitempty"`
+	// Since when the oldest of them has waited; absent when there is none.
+	OldestParkedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest_parked_at,json=oldestParkedAt,proto3" json:"oldest_parked_at,omitempty"`
+	// The generation of rows that serves.
+	Generation int64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
+	// How much of a rebuild or a verification is done, 0 to 1; absent when none is
+	// under way.
+	Progress      *float64 `protobuf:"fixed64,7,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProjectionHealth) Reset() {
+	*x = ProjectionHealth{}
+	mi := &file_muster_status_v1_status_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProjectionHealth) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProjectionHealth) ProtoMessage() {}
+
+func (x *ProjectionHealth) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_status_v1_status_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProjectionHealth.ProtoReflect.Descriptor instead.
+func (*ProjectionHealth) Descriptor() ([]byte, []int) {
+	return file_muster_status_v1_status_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ProjectionHealth) GetLagEvents() int64 {
+	if x != nil {
+		return x.LagEvents
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetLag() *durationpb.Duration {
+	if x != nil {
+		return x.Lag
+	}
+	return nil
+}
+
+func (x *ProjectionHealth) GetEventsPerSecond() float64 {
+	if x != nil {
+		return x.EventsPerSecond
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetParked() int64 {
+	if x != nil {
+		return x.Parked
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetOldestParkedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestParkedAt
+	}
+	return nil
+}
+
+func (x *ProjectionHealth) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *ProjectionHealth) GetProgress() float64 {
+	if x != nil && x.Progress != nil {
+		return *x.Progress
+	}
+	return 0
+}
+
 var File_muster_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_muster_status_v1_status_proto_rawDesc = "" +
@@ -275,7 +385,7 @@ const file_muster_status_v1_status_proto_rawDesc = "" +
 	"\x11GetStatusResponse\x12@\n" +
 	"\fdependencies\x18\x01 \x03(\v2\x1c.muster.status.v1.DependencyR\fdependencies\x129\n" +
 	"\n" +
-	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xe6\x01\n" +
+	"started_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"\xaa\x02\n" +
 	"\n" +
 	"Dependency\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12-\n" +
@@ -283,7 +393,22 @@ const file_muster_status_v1_status_proto_rawDesc = "" +
 	"\x05vital\x18\x03 \x01(\bR\x05vital\x123\n" +
 	"\alatency\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\alatency\x120\n" +
 	"\x05since\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x18\n" +
-	"\aproblem\x18\x06 \x01(\tR\aproblem*P\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\x12B\n" +
+	"\n" +
+	"projection\x18\a \x01(\v2\".muster.status.v1.ProjectionHealthR\n" +
+	"projection\"\xb6\x02\n" +
+	"\x10ProjectionHealth\x12\x1d\n" +
+	"\n" +
+	"lag_events\x18\x01 \x01(\x03R\tlagEvents\x12+\n" +
+	"\x03lag\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03lag\x12*\n" +
+	"\x11events_per_second\x18\x03 \x01(\x01R\x0feventsPerSecond\x12\x16\n" +
+	"\x06parked\x18\x04 \x01(\x03R\x06parked\x12D\n" +
+	"\x10oldest_parked_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x0eoldestParkedAt\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\x03R\n" +
+	"generation\x12\x1f\n" +
+	"\bprogress\x18\a \x01(\x01H\x00R\bprogress\x88\x01\x01B\v\n" +
+	"\t_progress*P\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +
 	"\bSTATE_UP\x10\x01\x12\x12\n" +
@@ -307,28 +432,32 @@ func file_muster_status_v1_status_proto_rawDescGZIP() []byte {
 }
 
 var file_muster_status_v1_status_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_muster_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_muster_status_v1_status_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_muster_status_v1_status_proto_goTypes = []any{
 	(State)(0),                    // 0: muster.status.v1.State
 	(*GetStatusRequest)(nil),      // 1: muster.status.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),     // 2: muster.status.v1.GetStatusResponse
 	(*Dependency)(nil),            // 3: muster.status.v1.Dependency
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 5: google.protobuf.Duration
+	(*ProjectionHealth)(nil),      // 4: muster.status.v1.ProjectionHealth
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
 }
 var file_muster_status_v1_status_proto_depIdxs = []int32{
 	3, // 0: muster.status.v1.GetStatusResponse.dependencies:type_name -> muster.status.v1.Dependency
-	4, // 1: muster.status.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	5, // 1: muster.status.v1.GetStatusResponse.started_at:type_name -> google.protobuf.Timestamp
 	0, // 2: muster.status.v1.Dependency.state:type_name -> muster.status.v1.State
-	5, // 3: muster.status.v1.Dependency.latency:type_name -> google.protobuf.Duration
-	4, // 4: muster.status.v1.Dependency.since:type_name -> google.protobuf.Timestamp
-	1, // 5: muster.status.v1.StatusService.GetStatus:input_type -> muster.status.v1.GetStatusRequest
-	2, // 6: muster.status.v1.StatusService.GetStatus:output_type -> muster.status.v1.GetStatusResponse
-	6, // [6:7] is the sub-list for method output_type
-	5, // [5:6] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 3: muster.status.v1.Dependency.latency:type_name -> google.protobuf.Duration
+	5, // 4: muster.status.v1.Dependency.since:type_name -> google.protobuf.Timestamp
+	4, // 5: muster.status.v1.Dependency.projection:type_name -> muster.status.v1.ProjectionHealth
+	6, // 6: muster.status.v1.ProjectionHealth.lag:type_name -> google.protobuf.Duration
+	5, // 7: muster.status.v1.ProjectionHealth.oldest_parked_at:type_name -> google.protobuf.Timestamp
+	1, // 8: muster.status.v1.StatusService.GetStatus:input_type -> muster.status.v1.GetStatusRequest
+	2, // 9: muster.status.v1.StatusService.GetStatus:output_type -> muster.status.v1.GetStatusResponse
+	9, // [9:10] is the sub-list for method output_type
+	8, // [8:9] is the sub-list for method input_type
+	8, // [8:8] is the sub-list for extension type_name
+	8, // [8:8] is the sub-list for extension extendee
+	0, // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_muster_status_v1_status_proto_init() }
@@ -336,13 +465,14 @@ func file_muster_status_v1_status_proto_init() {
 	if File_muster_status_v1_status_proto != nil {
 		return
 	}
+	file_muster_status_v1_status_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_status_v1_status_proto_rawDesc), len(file_muster_status_v1_status_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -57,6 +57,14 @@ export declare type Access = Message<"muster.options.v1.Access"> & {
    * @generated from field: bool password_change_pending = 5;
    */
   passwordChangePending: boolean;
+
+  /**
+   * Those of `services` that may call for nobody: the rule about the person holds
+   * for all others.
+   *
+   * @generated from field: repeated string unaccompanied = 6;
+   */
+  unaccompanied: string[];
 };
 
 /**

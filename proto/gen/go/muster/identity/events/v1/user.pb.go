@@ -24,6 +24,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// PasswordKind says what a password is good for.
+type PasswordKind int32
+
+const (
+	// Never recorded.
+	PasswordKind_PASSWORD_KIND_UNSPECIFIED PasswordKind = 0
+	// The person chose it, or an operator for good.
+	PasswordKind_PASSWORD_KIND_CHOSEN PasswordKind = 1
+	// Somebody else set it: it has to be changed at the next sign-in.
+	PasswordKind_PASSWORD_KIND_ONE_TIME PasswordKind = 2
+)
+
+// Enum value maps for PasswordKind.
+var (
+	PasswordKind_name = map[int32]string{
+		0: "PASSWORD_KIND_UNSPECIFIED",
+		1: "PASSWORD_KIND_CHOSEN",
+		2: "PASSWORD_KIND_ONE_TIME",
+	}
+	PasswordKind_value = map[string]int32{
+		"PASSWORD_KIND_UNSPECIFIED": 0,
+		"PASSWORD_KIND_CHOSEN":      1,
+		"PASSWORD_KIND_ONE_TIME":    2,
+	}
+)
+
+func (x PasswordKind) Enum() *PasswordKind {
+	p := new(PasswordKind)
+	*p = x
+	return p
+}
+
+func (x PasswordKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (PasswordKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_muster_identity_events_v1_user_proto_enumTypes[0].Descriptor()
+}
+
+func (PasswordKind) Type() protoreflect.EnumType {
+	return &file_muster_identity_events_v1_user_proto_enumTypes[0]
+}
+
+func (x PasswordKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use PasswordKind.Descriptor instead.
+func (PasswordKind) EnumDescriptor() ([]byte, []int) {
+	return file_muster_identity_events_v1_user_proto_rawDescGZIP(), []int{0}
+}
+
 // UserRegistered opens a stream: somebody has an account.
 type UserRegistered struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -123,8 +176,12 @@ type PasswordSet struct {
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
 	// The Argon2id verifier, a PHC string.
 	Verifier string `protobuf:"bytes,2,opt,name=verifier,proto3" json:"verifier,omitempty"`
-	// The password has to be changed at the next sign-in.
-	MustChange    bool `protobuf:"varint,3,opt,name=must_change,json=mustChange,proto3" json:"must_change,omitempty"`
+	// Of version 1; never written since.
+	//
+	// Deprecated: Marked as deprecated in muster/identity/events/v1/user.proto.
+	MustChange bool `protobuf:"varint,3,opt,name=must_change,json=mustChange,proto3" json:"must_change,omitempty"`
+	// Who chose it, and for how long.
+	Kind          PasswordKind `protobuf:"varint,4,opt,name=kind,proto3,enum=muster.identity.events.v1.PasswordKind" json:"kind,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -173,11 +230,19 @@ func (x *PasswordSet) GetVerifier() string {
 	return ""
 }
 
+// Deprecated: Marked as deprecated in muster/identity/events/v1/user.proto.
 func (x *PasswordSet) GetMustChange() bool {
 	if x != nil {
 		return x.MustChange
 	}
 	return false
+}
+
+func (x *PasswordSet) GetKind() PasswordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return PasswordKind_PASSWORD_KIND_UNSPECIFIED
 }
 
 // ProfileUpdated carries the names as they are from now on.
@@ -569,12 +634,13 @@ const file_muster_identity_events_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"first_name\x18\x04 \x01(\tB\x04\x90\xb5\x18\x01R\tfirstName\x12!\n" +
 	"\tlast_name\x18\x05 \x01(\tB\x04\x90\xb5\x18\x01R\blastName\x12\x14\n" +
-	"\x05roles\x18\x06 \x03(\tR\x05roles:\x04\x98\xb5\x18\x01\"o\n" +
+	"\x05roles\x18\x06 \x03(\tR\x05roles:\x04\x98\xb5\x18\x01\"\xb4\x01\n" +
 	"\vPasswordSet\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12 \n" +
-	"\bverifier\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\bverifier\x12\x1f\n" +
-	"\vmust_change\x18\x03 \x01(\bR\n" +
-	"mustChange:\x04\x98\xb5\x18\x02\"w\n" +
+	"\bverifier\x18\x02 \x01(\tB\x04\x90\xb5\x18\x01R\bverifier\x12#\n" +
+	"\vmust_change\x18\x03 \x01(\bB\x02\x18\x01R\n" +
+	"mustChange\x12;\n" +
+	"\x04kind\x18\x04 \x01(\x0e2'.muster.identity.events.v1.PasswordKindR\x04kind:\b\x98\xb5\x18\x02\xb0\xb5\x18\x02\"w\n" +
 	"\x0eProfileUpdated\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12#\n" +
 	"\n" +
@@ -596,7 +662,11 @@ const file_muster_identity_events_v1_user_proto_rawDesc = "" +
 	"\n" +
 	"UserErased\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\tR\x06userId\x12\x17\n" +
-	"\akey_ids\x18\x02 \x03(\tR\x06keyIdsB\xfe\x01\n" +
+	"\akey_ids\x18\x02 \x03(\tR\x06keyIds*c\n" +
+	"\fPasswordKind\x12\x1d\n" +
+	"\x19PASSWORD_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14PASSWORD_KIND_CHOSEN\x10\x01\x12\x1a\n" +
+	"\x16PASSWORD_KIND_ONE_TIME\x10\x02B\xfe\x01\n" +
 	"\x1dcom.muster.identity.events.v1B\tUserProtoP\x01ZKgithub.com/muster-id/muster/proto/gen/go/muster/identity/events/v1;eventsv1\xa2\x02\x03MIE\xaa\x02\x19Muster.Identity.Events.V1\xca\x02\x19Muster\\Identity\\Events\\V1\xe2\x02%Muster\\Identity\\Events\\V1\\GPBMetadata\xea\x02\x1cMuster::Identity::Events::V1b\x06proto3"
 
 var (
@@ -611,24 +681,27 @@ func file_muster_identity_events_v1_user_proto_rawDescGZIP() []byte {
 	return file_muster_identity_events_v1_user_proto_rawDescData
 }
 
+var file_muster_identity_events_v1_user_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_muster_identity_events_v1_user_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_muster_identity_events_v1_user_proto_goTypes = []any{
-	(*UserRegistered)(nil),  // 0: muster.identity.events.v1.UserRegistered
-	(*PasswordSet)(nil),     // 1: muster.identity.events.v1.PasswordSet
-	(*ProfileUpdated)(nil),  // 2: muster.identity.events.v1.ProfileUpdated
-	(*UserDeactivated)(nil), // 3: muster.identity.events.v1.UserDeactivated
-	(*UserReactivated)(nil), // 4: muster.identity.events.v1.UserReactivated
-	(*UsernameChanged)(nil), // 5: muster.identity.events.v1.UsernameChanged
-	(*EmailChanged)(nil),    // 6: muster.identity.events.v1.EmailChanged
-	(*RolesChanged)(nil),    // 7: muster.identity.events.v1.RolesChanged
-	(*UserErased)(nil),      // 8: muster.identity.events.v1.UserErased
+	(PasswordKind)(0),       // 0: muster.identity.events.v1.PasswordKind
+	(*UserRegistered)(nil),  // 1: muster.identity.events.v1.UserRegistered
+	(*PasswordSet)(nil),     // 2: muster.identity.events.v1.PasswordSet
+	(*ProfileUpdated)(nil),  // 3: muster.identity.events.v1.ProfileUpdated
+	(*UserDeactivated)(nil), // 4: muster.identity.events.v1.UserDeactivated
+	(*UserReactivated)(nil), // 5: muster.identity.events.v1.UserReactivated
+	(*UsernameChanged)(nil), // 6: muster.identity.events.v1.UsernameChanged
+	(*EmailChanged)(nil),    // 7: muster.identity.events.v1.EmailChanged
+	(*RolesChanged)(nil),    // 8: muster.identity.events.v1.RolesChanged
+	(*UserErased)(nil),      // 9: muster.identity.events.v1.UserErased
 }
 var file_muster_identity_events_v1_user_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	0, // 0: muster.identity.events.v1.PasswordSet.kind:type_name -> muster.identity.events.v1.PasswordKind
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_muster_identity_events_v1_user_proto_init() }
@@ -641,13 +714,14 @@ func file_muster_identity_events_v1_user_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_identity_events_v1_user_proto_rawDesc), len(file_muster_identity_events_v1_user_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_muster_identity_events_v1_user_proto_goTypes,
 		DependencyIndexes: file_muster_identity_events_v1_user_proto_depIdxs,
+		EnumInfos:         file_muster_identity_events_v1_user_proto_enumTypes,
 		MessageInfos:      file_muster_identity_events_v1_user_proto_msgTypes,
 	}.Build()
 	File_muster_identity_events_v1_user_proto = out.File

@@ -1,5 +1,6 @@
 // Package backoff spaces out what is tried again: connections, batches, looks at
-// a log that is away. All of eventstore waits by it, and so comes back as fast.
+// a log that is away. All of eventstore, and who follows a log beside it, waits by
+// it, and so comes back as fast.
 package backoff
 
 import (

@@ -1,0 +1,1 @@
+SELECT complete FROM read.projections WHERE name = $1

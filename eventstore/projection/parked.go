@@ -1,0 +1,248 @@
+package projection
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/muster-id/muster/eventstore"
+)
+
+var (
+	//go:embed queries/park.sql
+	parkSQL string
+	//go:embed queries/queue_behind.sql
+	queueBehindSQL string
+	//go:embed queries/hold_parked.sql
+	holdParkedSQL string
+	//go:embed queries/unpark.sql
+	unparkSQL string
+	//go:embed queries/list_parked.sql
+	listParkedSQL string
+	//go:embed queries/skip.sql
+	skipSQL string
+	//go:embed queries/skipped.sql
+	skippedSQL string
+)
+
+// maxParked bounds a list.
+const maxParked = 1000
+
+// Parked lists the events that cannot be applied to the rows that serve, those
+// that were parked first in front, and no more than 1000.
+func (p *Projector) Parked(ctx context.Context) ([]Parked, error) {
+	return p.listParked(ctx, "", maxParked)
+}
+
+// ParkedEvent gives the parked event of a stream, as it is in the log. Errors:
+// ErrNotParked.
+func (p *Projector) ParkedEvent(ctx context.Context, stream string) (Parked, eventstore.Event, error) {
+	parked, err := p.parkedOf(ctx, stream)
+	if err != nil {
+		return Parked{}, eventstore.Event{}, err
+	}
+	bounded, cancel := context.WithTimeout(ctx, sourceTimeout)
+	defer cancel()
+	events, err := p.source.ReadStream(bounded, stream, parked.Version, 1)
+	if err != nil {
+		return Parked{}, eventstore.Event{}, fmt.Errorf("read parked event: %w", err)
+	}
+	if len(events) != 1 || events[0].Version != parked.Version {
+		return Parked{}, eventstore.Event{}, fmt.Errorf("read parked event: %w", errOutOfOrder)
+	}
+	return parked, events[0], nil
+}
+
+// Retry applies the parked event of a stream and all that waits behind it, in
+// their order, to the rows that serve. What fails is parked again, and told.
+// Errors: ErrNotParked.
+func (p *Projector) Retry(ctx context.Context, stream string) (Outcome, error) {
+	if _, err := p.parkedOf(ctx, stream); err != nil {
+		return Outcome{}, err
+	}
+	var outcome Outcome
+	for {
+		at, err := p.store.lookup(ctx, []string{stream})
+		if err != nil {
+			return outcome, fmt.Errorf("retry parked stream: %w", err)
+		}
+		if !at.parked[stream] {
+			return outcome, nil
+		}
+		events, err := p.readGap(ctx, at.epoch, stream, at.versions[stream]+1, batchLimit)
+		if err != nil {
+			return outcome, fmt.Errorf("retry parked stream: %w", err)
+		}
+		switch err := p.put(ctx, at, change{runs: []run{{stream, events}}}); {
+		case err == nil:
+			outcome.Applied += int64(len(events))
+		case errors.Is(err, errMoved):
+		case divisible(err):
+			return p.repark(ctx, at, run{stream, events}, outcome)
+		default:
+			return outcome, fmt.Errorf("retry parked stream: %w", err)
+		}
+	}
+}
+
+// repark applies what can be applied of a stream that is tried again, and parks
+// the event that cannot.
+func (p *Projector) repark(ctx context.Context, at place, r run, outcome Outcome) (Outcome, error) {
+	failed, err := p.step(ctx, at, r)
+	if err != nil {
+		return outcome, fmt.Errorf("retry parked stream: %w", err)
+	}
+	if failed == nil {
+		outcome.Applied += int64(len(r.events))
+		return outcome, nil
+	}
+	outcome.Applied += int64(len(r.events) - len(failed.events))
+	if err := p.park(ctx, at, []suspect{*failed}, 1); err != nil {
+		return outcome, fmt.Errorf("retry parked stream: %w", err)
+	}
+	parked, err := p.parkedOf(ctx, r.stream)
+	if err != nil {
+		return outcome, err
+	}
+	outcome.Parked = &parked
+	return outcome, nil
+}
+
+// Skip leaves the parked event of a stream out, if it is the one of that
+// version, and then goes on as Retry does. The reason is kept, with who gave it.
+// Errors: ErrNotParked.
+func (p *Projector) Skip(ctx context.Context, stream string, version int64, reason, by string) (Outcome, error) {
+	parked, err := p.parkedOf(ctx, stream)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if parked.Version != version {
+		return Outcome{}, fmt.Errorf("skip version %d: %w; it is version %d that is parked", version, ErrNotParked, parked.Version)
+	}
+	at, err := p.store.lookup(ctx, []string{stream})
+	if err != nil {
+		return Outcome{}, fmt.Errorf("skip parked event: %w", err)
+	}
+	err = pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		locked, err := p.store.lock(ctx, tx, at, nil, []string{stream})
+		if err != nil {
+			return err
+		}
+		if locked[stream] != version-1 {
+			return ErrNotParked // tried again meanwhile
+		}
+		if _, err := tx.Exec(ctx, skipSQL, p.Name(), stream, version, parked.EventID, parked.Type, reason, by); err != nil {
+			return err
+		}
+		left := []advance{{run{stream: stream}, version}}
+		if err := p.store.unpark(ctx, tx, at, left); err != nil {
+			return err
+		}
+		return p.store.advance(ctx, tx, at, left, nil)
+	})
+	if err != nil {
+		return Outcome{}, fmt.Errorf("skip parked event: %w", err)
+	}
+	p.logger.WarnContext(ctx, "an event is left out", "stream", stream, "version", version, "by", by)
+	outcome, err := p.Retry(ctx, stream)
+	if errors.Is(err, ErrNotParked) { // nothing waited behind it
+		return Outcome{}, nil
+	}
+	return outcome, err
+}
+
+func (p *Projector) parkedOf(ctx context.Context, stream string) (Parked, error) {
+	found, err := p.listParked(ctx, stream, 1)
+	if err != nil {
+		return Parked{}, err
+	}
+	if stream == "" || len(found) == 0 {
+		return Parked{}, fmt.Errorf("stream %s: %w", stream, ErrNotParked)
+	}
+	return found[0], nil
+}
+
+func (p *Projector) listParked(ctx context.Context, stream string, limit int) ([]Parked, error) {
+	rows, err := p.pool.Query(ctx, listParkedSQL, p.Name(), stream, limit)
+	if err != nil {
+		return nil, fmt.Errorf("list parked events: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Parked, error) {
+		one := Parked{Log: p.log}
+		err := row.Scan(&one.Generation, &one.Stream, &one.Version, &one.EventID, &one.Type, &one.OccurredAt, &one.ParkedAt,
+			&one.Waiting, &one.Attempts, &one.Problem)
+		return one, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list parked events: %w", err)
+	}
+	return found, nil
+}
+
+// park writes down that a stream waits.
+func (s *store) park(ctx context.Context, tx pgx.Tx, at place, failed suspect, attempts int) error {
+	event, last := failed.events[0], failed.events[len(failed.events)-1]
+	_, err := tx.Exec(ctx, parkSQL, s.name, at.generation, event.Stream, event.Version, event.ID, event.Type, event.OccurredAt,
+		last.Version, attempts, problemOf(failed.err))
+	if err != nil {
+		return fmt.Errorf("park event: %w", err)
+	}
+	return nil
+}
+
+// wait writes down how far parked streams go.
+func (s *store) wait(ctx context.Context, tx pgx.Tx, at place, behind map[string]int64) error {
+	if len(behind) == 0 {
+		return nil
+	}
+	streams := slices.Sorted(maps.Keys(behind)) // as every lock on them is taken
+	latest := make([]int64, len(streams))
+	for i, stream := range streams {
+		latest[i] = behind[stream]
+	}
+	tag, err := tx.Exec(ctx, queueBehindSQL, s.name, at.generation, streams, latest)
+	if err != nil {
+		return fmt.Errorf("wait behind parked events: %w", err)
+	}
+	if tag.RowsAffected() != int64(len(behind)) {
+		return errMoved // one was tried again, and could be applied
+	}
+	return nil
+}
+
+// unpark ends the waiting of parked streams that have moved past all that waits.
+func (s *store) unpark(ctx context.Context, tx pgx.Tx, at place, advanced []advance) error {
+	if len(at.parked) == 0 {
+		return nil
+	}
+	for _, a := range advanced {
+		if !at.parked[a.stream] {
+			continue
+		}
+		var latest int64
+		err := tx.QueryRow(ctx, holdParkedSQL, s.name, at.generation, a.stream).Scan(&latest)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return errMoved
+		}
+		if err == nil && a.version >= latest {
+			_, err = tx.Exec(ctx, unparkSQL, s.name, at.generation, a.stream)
+		}
+		if err != nil {
+			return fmt.Errorf("end waiting: %w", err)
+		}
+	}
+	return nil
+}
+
+// skipped tells whether an operator has left the event out.
+func (s *store) skipped(ctx context.Context, tx pgx.Tx, event eventstore.Event) (skipped bool, err error) {
+	if err := tx.QueryRow(ctx, skippedSQL, s.name, event.Stream, event.Version).Scan(&skipped); err != nil {
+		return false, fmt.Errorf("look up skipped events: %w", err)
+	}
+	return skipped, nil
+}

@@ -1,0 +1,4 @@
+UPDATE read.generations
+SET state = 'dropping', worker = NULL, leased_until = NULL
+WHERE projection = $1 AND state IN ('building', 'verifying')
+RETURNING generation

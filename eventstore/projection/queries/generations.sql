@@ -1,0 +1,4 @@
+SELECT generation, state, begun_at
+FROM read.generations
+WHERE projection = $1
+ORDER BY generation

@@ -1,0 +1,3 @@
+SELECT projection, generation, kind, state, started_at, started_by, finished_at, events_done, events_left, rate, problem, verification
+FROM read.operations
+WHERE state = 'running'

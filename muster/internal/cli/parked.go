@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/muster-id/muster/muster/internal/operator"
+	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
+)
+
+type parked struct {
+	List  parkedList  `cmd:"" help:"Show the events that could not be applied."`
+	Show  parkedShow  `cmd:"" help:"Show one of them, with what it says."`
+	Retry parkedRetry `cmd:"" help:"Apply a parked event and all that wait behind it."`
+	Skip  parkedSkip  `cmd:"" help:"Leave a parked event out for good, for a reason that is kept, and apply what waits behind it."`
+}
+
+type parkedList struct {
+	Projection string `arg:"" optional:"" help:"Of this projection only."`
+	answered
+	place
+}
+
+// Run shows those of all services that answer, and fails where one does not.
+func (c *parkedList) Run(streams streams) error {
+	client, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, stop := untilInterrupted()
+	defer stop()
+	all, missing := client.ParkedEvents(ctx, c.Projection)
+	if all == nil { // there is no such projection
+		return missing
+	}
+	if c.JSON {
+		return errors.Join(writeJSON(streams.out, all), missing)
+	}
+	return errors.Join(writeParked(streams.out, all.GetEvents(), time.Now()), missing)
+}
+
+// errWhichStream refuses arguments that name no stream.
+var errWhichStream = errors.New("name the stream, or the projection and the stream")
+
+// stream is a stream that waits.
+type stream struct {
+	Of []string `arg:"" name:"stream" help:"PROJECTION STREAM, or the stream alone where one projection has it parked."`
+	answered
+	place
+}
+
+// do finds the projection and works on the stream.
+func (c stream) do(ctx context.Context, work func(of *operator.Projection, stream string) error) error {
+	if len(c.Of) > 2 {
+		return errWhichStream
+	}
+	client, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	var of *operator.Projection
+	if len(c.Of) == 1 {
+		of, err = client.Parker(ctx, c.Of[0])
+	} else {
+		of, err = client.Projection(ctx, c.Of[0])
+	}
+	if err != nil {
+		return err
+	}
+	return work(of, c.Of[len(c.Of)-1])
+}
+
+type parkedShow struct{ stream }
+
+// Run shows the event as far as it is not sealed.
+func (c *parkedShow) Run(streams streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	return c.do(ctx, func(of *operator.Projection, stream string) error {
+		shown, err := of.ParkedEvent(ctx, stream)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			return writeJSON(streams.out, shown)
+		}
+		return writeParkedEvent(streams.out, shown, time.Now())
+	})
+}
+
+type parkedRetry struct {
+	All bool     `help:"All that are parked; of one projection if it is named."`
+	Of  []string `arg:"" optional:"" name:"stream" help:"PROJECTION STREAM, or the stream alone where one projection has it parked; with --all PROJECTION or nothing."`
+	answered
+	place
+}
+
+// Run tries again. Its status is 1 when a stream waits still.
+func (c *parkedRetry) Run(streams streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	if c.All {
+		return c.all(ctx, streams)
+	}
+	if len(c.Of) == 0 {
+		return errWhichStream
+	}
+	one := stream{Of: c.Of, answered: c.answered, place: c.place}
+	return one.do(ctx, func(of *operator.Projection, stream string) error {
+		applied, err := c.retry(ctx, streams, of, stream)
+		if err == nil && !applied {
+			return exitError(1)
+		}
+		return err
+	})
+}
+
+// retry tries one stream again, and tells whether all of it is applied.
+func (c *parkedRetry) retry(ctx context.Context, streams streams, of *operator.Projection, stream string) (bool, error) {
+	answer, err := of.Retry(context.WithoutCancel(ctx), stream)
+	if err != nil {
+		return false, err
+	}
+	if c.JSON {
+		return answer.GetParked() == nil, writeJSON(streams.out, answer)
+	}
+	_, err = fmt.Fprintf(streams.out, "%s: %s applied\n", clean(of.Name()+" "+stream), amount(answer.GetApplied(), "event"))
+	return answer.GetParked() == nil, errors.Join(err, stillParked(streams.out, answer.GetParked()))
+}
+
+// all tries each stream once, and goes on where one fails. As lists are bounded
+// it asks for another one until nothing new stands in it.
+func (c *parkedRetry) all(ctx context.Context, streams streams) error {
+	if len(c.Of) > 1 {
+		return errors.New("--all goes with a projection or with nothing: each of its streams is tried")
+	}
+	projection := ""
+	if len(c.Of) == 1 {
+		projection = c.Of[0]
+	}
+	client, err := c.open()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	type waiting struct{ projection, stream string }
+	tried := map[waiting]bool{}
+	failed := 0
+	for {
+		listed, missing := client.ParkedEvents(ctx, projection)
+		if listed == nil {
+			return missing
+		}
+		fresh := 0
+		for _, event := range listed.GetEvents() {
+			if ctx.Err() != nil {
+				return exitError(statusInterrupted)
+			}
+			this := waiting{event.GetProjection(), event.GetStream()}
+			if tried[this] {
+				continue
+			}
+			tried[this] = true
+			fresh++
+			applied, err := c.retryListed(ctx, streams, client, event)
+			if err != nil {
+				say(streams.err, "%s: %v", clean(event.GetProjection()+" "+event.GetStream()), err)
+			}
+			if err != nil || !applied {
+				failed++
+			}
+		}
+		if fresh == 0 {
+			return c.sumUp(streams, len(tried), failed, missing)
+		}
+	}
+}
+
+func (c *parkedRetry) retryListed(ctx context.Context, streams streams, client *operator.Client, event *musterv1.ParkedEvent) (bool, error) {
+	of, err := client.Projection(ctx, event.GetProjection())
+	if err != nil {
+		return false, err
+	}
+	return c.retry(ctx, streams, of, event.GetStream())
+}
+
+func (c *parkedRetry) sumUp(streams streams, tried, failed int, missing error) error {
+	if !c.JSON {
+		say(streams.out, "%s tried, %s parked still", amount(int64(tried), "stream"), count(int64(failed)))
+	}
+	if missing == nil && failed > 0 {
+		return exitError(1)
+	}
+	return missing
+}
+
+type parkedSkip struct {
+	stream
+	Version int64  `help:"The event's version, as \"list\" shows it: so that no other one is skipped." required:"" placeholder:"N"`
+	Reason  string `help:"Why; for whoever asks later." required:"" placeholder:"TEXT"`
+}
+
+// Run leaves the event out. Its status is 1 when the stream waits still, behind
+// another event.
+func (c *parkedSkip) Run(streams streams) error {
+	ctx, stop := untilInterrupted()
+	defer stop()
+	return c.do(ctx, func(of *operator.Projection, stream string) error {
+		answer, err := of.Skip(context.WithoutCancel(ctx), stream, c.Version, c.Reason)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			err = writeJSON(streams.out, answer)
+		} else {
+			_, err = fmt.Fprintf(streams.out, "%s: version %d is left out, %s behind it applied\n",
+				clean(of.Name()+" "+stream), c.Version, amount(answer.GetApplied(), "event"))
+			err = errors.Join(err, stillParked(streams.out, answer.GetParked()))
+		}
+		if err == nil && answer.GetParked() != nil {
+			return exitError(1)
+		}
+		return err
+	})
+}
+
+// stillParked tells of the event that failed next, if one did.
+func stillParked(out io.Writer, next *musterv1.ParkedEvent) error {
+	if next == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "  version %d could not be applied, and is parked: %s\n", next.GetVersion(), clean(next.GetProblem()))
+	return err
+}

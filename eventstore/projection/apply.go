@@ -416,7 +416,7 @@ func (p *Projector) put(ctx context.Context, at place, c change) error {
 	}
 	var advanced []advance
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, at.settings()); err != nil {
+		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
 			return err
 		}
 		locked, err := p.store.lock(ctx, tx, at, missing, streams)

@@ -61,6 +61,19 @@ func (p *Projector) Verify(ctx context.Context, by string) (Operation, error) {
 }
 
 func (p *Projector) operate(ctx context.Context, kind OperationKind, state GenerationState, by string) (Operation, error) {
+	begun, err := p.tryOperate(ctx, kind, state, by)
+	if errors.Is(err, ErrBusy) { // the one before has just ended
+		begun, err = p.tryOperate(ctx, kind, state, by)
+	}
+	if err != nil {
+		return Operation{}, fmt.Errorf("%s %s: %w", kind, p.Name(), err)
+	}
+	p.logger.InfoContext(ctx, "an operation begins", "kind", string(kind), "generation", begun.Generation, "by", by)
+	p.nudge()
+	return begun, nil
+}
+
+func (p *Projector) tryOperate(ctx context.Context, kind OperationKind, state GenerationState, by string) (Operation, error) {
 	var begun Operation
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		var number int64
@@ -77,15 +90,10 @@ func (p *Projector) operate(ctx context.Context, kind OperationKind, state Gener
 	var refused *pgconn.PgError
 	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &refused) && refused.Code == "23505" {
 		if err = p.underWay(ctx); err == nil {
-			err = ErrBusy // it has ended since
+			err = ErrBusy
 		}
 	}
-	if err != nil {
-		return Operation{}, fmt.Errorf("%s %s: %w", kind, p.Name(), err)
-	}
-	p.logger.InfoContext(ctx, "an operation begins", "kind", string(kind), "generation", begun.Generation, "by", by)
-	p.nudge()
-	return begun, nil
+	return begun, err
 }
 
 // underWay gives the operation that is under way, of whatever projection, as the

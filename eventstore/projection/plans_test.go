@@ -14,7 +14,7 @@ func TestABatchIsJoinedByItsStreamsInATableThatWasNeverAnalyzed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	p := b.projector()
-	at, _, ok := p.begin(t.Context())
+	_, _, ok := p.begin(t.Context())
 	if !ok {
 		t.Fatal("not begun")
 	}
@@ -28,7 +28,7 @@ func TestABatchIsJoinedByItsStreamsInATableThatWasNeverAnalyzed(t *testing.T) {
 		streams, versions = append(streams, fmt.Sprintf("user-%d", n*7+1)), append(versions, 2)
 	}
 	err := pgx.BeginFunc(t.Context(), b.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(t.Context(), at.settings()); err != nil {
+		if _, err := tx.Exec(t.Context(), settingsSQL); err != nil {
 			return err
 		}
 		rows, err := tx.Query(t.Context(), "EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF) "+advanceSQL, "tallies", 1, 1, streams, versions)

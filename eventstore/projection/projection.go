@@ -122,6 +122,8 @@ type Projector struct {
 	tending chan struct{}
 	ready   chan struct{}
 	readied sync.Once
+	// shy: events come in while a generation is made, which gives way to them.
+	shy atomic.Bool
 	// brokerInTime is when the broker last brought a fresh event, in Unix nanoseconds.
 	brokerInTime atomic.Int64
 }

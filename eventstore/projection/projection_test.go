@@ -110,6 +110,29 @@ func TestBrokerAloneMakesTheRows(t *testing.T) {
 	}
 }
 
+// What the broker has brought and nobody can apply is behind as well, though the
+// tail, which waits for its turn, has nothing new to tell.
+func TestWhatTheBrokerHasBroughtIsALag(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.broker = newFakeBroker()
+	b.log.shown = 0
+	inside, leave := make(chan struct{}), make(chan struct{})
+	b.projection.before = func(context.Context, pgx.Tx, []eventstore.Opened) error {
+		inside <- struct{}{}
+		<-leave
+		return nil
+	}
+	p, _ := b.start(t)
+	defer close(leave)
+	ready(t, p)
+	b.broker.deliver(b.log.append("user-1", counted))
+	<-inside
+	if stats := p.Stats(); stats.LagEvents < 1 || stats.Lag <= 0 {
+		t.Errorf("%d events are pending: %+v", stats.Pending, stats)
+	}
+}
+
 func TestGapIsFilledFromTheLog(t *testing.T) {
 	t.Parallel()
 	b, p, _ := brokered(t)
@@ -487,8 +510,24 @@ func TestSwapWaitsForTheBatchInFlight(t *testing.T) {
 	ready(t, p)
 }
 
-// Whatever the broker does with the messages, and whenever a process ends, the
-// rows are a plain fold of the log.
+// halfShown is a log that shows all of itself to whoever makes rows anew, and to
+// the tail what its test lets it see.
+type halfShown struct{ *fakeLog }
+
+func (l halfShown) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+	if limit != feedLimit && limit != shyLimit {
+		return l.fakeLog.ReadLog(ctx, after, limit, wait)
+	}
+	whole := newFakeLog()
+	l.mu.Lock()
+	whole.events, whole.changed = l.events, l.changed
+	l.mu.Unlock()
+	return whole.ReadLog(ctx, after, limit, wait)
+}
+
+// Whatever the broker does with the messages, whenever a process ends, and
+// whenever the rows are made anew, they are a plain fold of the log, as are those
+// of a rebuild at the end.
 func TestRowsAreAFoldOfTheLog(t *testing.T) {
 	t.Parallel()
 	shared := newBench(t)
@@ -515,12 +554,31 @@ func TestRowsAreAFoldOfTheLog(t *testing.T) {
 			return append(events, events...)
 		}
 
-		p, stop := b.start(t)
+		// What is made anew reads the log in large pages, and all of it.
+		start := func() (*Projector, func()) {
+			p := b.projectorOf(halfShown{b.log})
+			return p, launch(t, p)
+		}
+		rebuilds := rapid.SliceOfN(rapid.IntRange(0, len(messages)), 0, 2).Draw(t, "rebuilds")
+
+		begun := false
+		p, stop := start()
 		all, delivered := b.log.all(), make(map[string]int64)
 		for i, message := range messages {
 			if slices.Contains(restarts, i) {
 				stop()
-				p, stop = b.start(t)
+				p, stop = start()
+			}
+			if slices.Contains(rebuilds, i) {
+				eventually(t, "a rebuild is under way", func() bool {
+					var underWay *UnderWayError
+					_, err := p.Rebuild(t.Context(), "user-1")
+					if err != nil && !errors.As(err, &underWay) && !errors.Is(err, ErrAway) && !errors.Is(err, ErrBusy) { // it has just been started
+						t.Fatal(err)
+					}
+					return !errors.Is(err, ErrAway) && !errors.Is(err, ErrBusy)
+				})
+				begun = true
 			}
 			b.broker.deliver(all[message])
 			delivered[all[message].Stream] = max(delivered[all[message].Stream], all[message].Version)
@@ -536,7 +594,18 @@ func TestRowsAreAFoldOfTheLog(t *testing.T) {
 		for stream := range b.log.heads {
 			b.await(t, p, stream)
 		}
+		if begun {
+			if last := ended(t, p); last.State != Done {
+				t.Fatalf("%+v", last)
+			}
+		}
+		b.wantGeneration(t, b.count(t, `SELECT generation FROM read.projections WHERE name = $1`, b.projection.name))
+		mustRebuild(t, p)
+		last := ended(t, p)
+		if last.State != Done {
+			t.Fatalf("%+v", last)
+		}
 		stop()
-		b.want(t)
+		b.wantGeneration(t, last.Generation)
 	})
 }

@@ -252,6 +252,13 @@ func (s *status) applied(events int, latency time.Duration) {
 	s.applying.add(events, time.Now())
 }
 
+// count of the events that this process has applied to the rows that serve.
+func (s *status) count() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.Applied
+}
+
 // dropped counts a message that was no event of this log.
 func (s *status) dropped() {
 	s.mu.Lock()

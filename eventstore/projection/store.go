@@ -27,8 +27,8 @@ var (
 	lookupGenerationSQL string
 	//go:embed queries/settings.sql
 	settingsSQL string
-	//go:embed queries/settings_feeding.sql
-	settingsFeedingSQL string
+	//go:embed queries/move_feeding.sql
+	moveFeedingSQL string
 	//go:embed queries/lock_pointer.sql
 	lockPointerSQL string
 	//go:embed queries/lock_generation.sql
@@ -78,14 +78,6 @@ func (at *place) know(streams []string) {
 	for _, stream := range streams {
 		at.versions[stream] = 0
 	}
-}
-
-// settings of a transaction that writes the generation.
-func (at place) settings() string {
-	if at.feeding != nil {
-		return settingsFeedingSQL
-	}
-	return settingsSQL
 }
 
 var (
@@ -253,11 +245,13 @@ func (s *store) advance(ctx context.Context, tx pgx.Tx, at place, advanced []adv
 		}
 		batch.Queue(statement, s.name, at.generation, at.epoch, streams, versions)
 	}
-	if cursor != nil {
+	switch {
+	case cursor == nil:
+	case at.feeding == nil:
 		batch.Queue(moveCursorSQL, s.name, at.generation, *cursor)
-		if at.feeding != nil {
-			batch.Queue(progressSQL, s.name, at.generation, at.feeding.done, at.feeding.left, at.feeding.rate.perSecond(time.Now()))
-		}
+	default:
+		batch.Queue(moveFeedingSQL, s.name, at.generation, *cursor, leaseTime)
+		batch.Queue(progressSQL, s.name, at.generation, at.feeding.done, at.feeding.left, at.feeding.rate.perSecond(time.Now()))
 	}
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return fmt.Errorf("write applied versions: %w", err)

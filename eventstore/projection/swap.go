@@ -44,9 +44,11 @@ func (f *failure) Error() string { return f.problem }
 
 // hold keeps the rows that serve as they are while do runs, and gives it the
 // transaction. It is given up after holdTime.
-func (p *Projector) hold(ctx context.Context, do func(ctx context.Context, tx pgx.Tx, serving place) error) error {
+func (p *Projector) hold(ctx context.Context, f *feeding, do func(ctx context.Context, tx pgx.Tx, serving place) error) error {
 	ctx, cancel := context.WithTimeout(ctx, holdTime)
 	defer cancel()
+	f.hurried = true
+	defer func() { f.hurried = false }()
 	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		var serving place
 		if err := tx.QueryRow(ctx, holdPointerSQL, p.Name()).Scan(&serving.incarnation, &serving.generation, &serving.epoch); err != nil {
@@ -61,7 +63,7 @@ func (p *Projector) hold(ctx context.Context, do func(ctx context.Context, tx pg
 // have reached the head as it is then, hold all that anybody has seen. It is not
 // done where the log was too fast; the generation is then fed on.
 func (p *Projector) swap(ctx context.Context, f *feeding) (done bool, err error) {
-	err = p.hold(ctx, func(ctx context.Context, tx pgx.Tx, serving place) error {
+	err = p.hold(ctx, f, func(ctx context.Context, tx pgx.Tx, serving place) error {
 		if err := p.feedAll(ctx, f, false); err != nil {
 			return err
 		}
@@ -129,7 +131,7 @@ func (p *Projector) verify(ctx context.Context, f *feeding) (done bool, err erro
 		return false, fmt.Errorf("verify: %w", err)
 	}
 	defer look.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // it has written nothing
-	err = p.hold(ctx, func(ctx context.Context, _ pgx.Tx, held place) error {
+	err = p.hold(ctx, f, func(ctx context.Context, _ pgx.Tx, held place) error {
 		serving = held
 		if serving.epoch != f.epoch {
 			return &failure{"the log has entered a new epoch, and the rows have to be rebuilt"}

@@ -13,6 +13,8 @@ import (
 const (
 	// lookInterval is how often the tail looks after a broker that delivers.
 	lookInterval = 500 * time.Millisecond
+	// catchUpLimit is how many events a page holds before the head is reached.
+	catchUpLimit = 4 * batchLimit
 	// headWait is how long the tail waits at the head when it carries the projection.
 	headWait = 5 * time.Second
 	// calm is how long nothing may have been late before the broker is trusted again.
@@ -65,7 +67,7 @@ func (t *tail) run(ctx context.Context) {
 		}
 		limit := batchLimit
 		if !reached { // nobody waits for what is old
-			limit = feedLimit
+			limit = catchUpLimit
 		}
 		page, err := readPage(ctx, t.source, t.log, cursor, limit, wait)
 		if ctx.Err() != nil {

@@ -59,10 +59,12 @@ const returning GenerationState = "returning"
 // feeding is the lease on a generation that does not serve.
 type feeding struct {
 	generation int64
-	worker     uuid.UUID
-	state      GenerationState
-	epoch      int64
-	cursor     eventstore.Cursor
+	// worker is who has it: another one for each lease, so that what is left of a
+	// former lease of this process can do no more than anybody else's.
+	worker uuid.UUID
+	state  GenerationState
+	epoch  int64
+	cursor eventstore.Cursor
 	// done and left are the events of an operation, rate is how many it reads.
 	done, left int64
 	rate       rate
@@ -80,7 +82,7 @@ func (p *Projector) tend(ctx context.Context) {
 	defer feeds.Wait()
 	for {
 		for _, number := range p.free(ctx) {
-			f, err := p.store.lease(ctx, number, p.worker)
+			f, err := p.store.lease(ctx, number)
 			if err != nil || f == nil {
 				continue
 			}
@@ -138,7 +140,7 @@ func (p *Projector) feed(ctx context.Context, f *feeding) {
 	} else {
 		err = p.make(ctx, f)
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
 		p.logger.ErrorContext(ctx, "a generation is not fed any more; it is tried again", "generation", f.generation, "state", string(f.state), "error", err)
 	}
 	stop()
@@ -441,11 +443,11 @@ func (p *Projector) lookFor(ctx context.Context, f *feeding, events []eventstore
 }
 
 // lease takes a generation, or gives nil where another process has it.
-func (s *store) lease(ctx context.Context, number int64, worker uuid.UUID) (*feeding, error) {
+func (s *store) lease(ctx context.Context, number int64) (*feeding, error) {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
-	f := &feeding{generation: number, worker: worker}
-	err := s.pool.QueryRow(ctx, leaseSQL, s.name, number, worker, leaseTime).Scan(&f.state, &f.epoch, &f.cursor)
+	f := &feeding{generation: number, worker: uuid.New()}
+	err := s.pool.QueryRow(ctx, leaseSQL, s.name, number, f.worker, leaseTime).Scan(&f.state, &f.epoch, &f.cursor)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}

@@ -182,10 +182,14 @@ func (p *Projector) rollback(ctx context.Context) (generation int64, err error) 
 	undone, cancelUndone := context.WithTimeout(context.WithoutCancel(ctx), sourceTimeout)
 	defer cancelUndone()
 	err = p.pool.QueryRow(undone, stayFormerSQL, p.Name(), generation).Scan(&generation)
-	if errors.Is(err, pgx.ErrNoRows) { // it serves after all
-		return generation, nil
+	if !errors.Is(err, pgx.ErrNoRows) {
+		return 0, errors.Join(ErrBusy, err)
 	}
-	return 0, errors.Join(ErrBusy, err)
+	at, _, err := p.store.serving(undone)
+	if err == nil && at.generation != generation {
+		err = ErrNoFormer // somebody has dropped it meanwhile
+	}
+	return generation, err // it serves after all
 }
 
 // Overview tells all that operators want to know.

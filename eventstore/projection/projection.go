@@ -116,8 +116,6 @@ type Projector struct {
 	waiters *waiters
 	// handled remembers what the projection handles, by type.
 	handled sync.Map
-	// worker is this process among those that may feed a generation.
-	worker uuid.UUID
 	// tending holds a signal when there may be a generation to feed.
 	tending chan struct{}
 	ready   chan struct{}
@@ -155,7 +153,6 @@ func New(config Config) *Projector {
 		store:      &store{pool: config.Pool, name: config.Projection.Name()},
 		status:     newStatus(logger),
 		waiters:    newWaiters(),
-		worker:     uuid.New(),
 		tending:    make(chan struct{}, 1),
 		ready:      make(chan struct{}),
 	}

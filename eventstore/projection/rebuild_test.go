@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/muster-id/muster/eventstore"
@@ -248,9 +249,48 @@ func TestACancelledRebuildLeavesNothing(t *testing.T) {
 	if err := p.Cancel(t.Context()); !errors.Is(err, ErrNothingUnderWay) {
 		t.Errorf("cancel again: %v", err)
 	}
-	mustRebuild(t, p)
+	// A number is not given again: somebody who is late may still delete its rows.
+	if next := mustRebuild(t, p); next.Generation != 3 {
+		t.Errorf("the next one: %+v", next)
+	}
 	if got := ended(t, p); got.State != Done {
 		t.Errorf("the next one: %+v", got)
+	}
+}
+
+// Cancelled while it waits to swap, it does not: what is being deleted must not
+// serve, whoever deletes it.
+func TestWhatIsGivenUpBeforeTheSwapNeverServes(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(4, 10)
+	p, _ := b.start(t)
+	ready(t, p)
+	held, err := b.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Rollback(context.Background()) //nolint:errcheck // read only
+	if _, err := held.Exec(t.Context(), `SELECT FROM read.projections FOR SHARE`); err != nil {
+		t.Fatal(err)
+	}
+	mustRebuild(t, p)
+	waiting := func() bool {
+		return b.count(t, `SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%' AND datname = current_database()`) > 0
+	}
+	eventually(t, "it waits to swap", waiting)
+	if err := p.Cancel(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := held.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nothing of it is left", func() bool { return !waiting() && states(t, p) == "1 serving" })
+	b.fill(4, 1)
+	b.await(t, p, "user-00", "user-03")
+	b.want(t)
+	if got := ended(t, p); got.State != Cancelled {
+		t.Errorf("%+v", got)
 	}
 }
 
@@ -296,9 +336,10 @@ func TestALeaseKeepsOthersAwayUntilItEnds(t *testing.T) {
 	mustRebuild(t, p)
 	<-entered
 	// Another process has the lease now, as after a long stop of ours.
+	thief := uuid.New()
 	taken := make(chan error, 1)
 	go func() { // waits for the batch, which has locked its lease before
-		_, err := b.pool.Exec(context.Background(), `UPDATE read.generations SET worker = gen_random_uuid(), leased_until = now() + interval '2 seconds' WHERE generation = 2`)
+		_, err := b.pool.Exec(context.Background(), `UPDATE read.generations SET worker = $1, leased_until = now() + interval '2 seconds' WHERE generation = 2`, thief)
 		taken <- err
 	}()
 	for waiting := true; waiting; {
@@ -312,7 +353,7 @@ func TestALeaseKeepsOthersAwayUntilItEnds(t *testing.T) {
 		}
 	}
 	eventually(t, "it is taken over", func() bool {
-		return b.count(t, `SELECT count(*) FROM read.generations WHERE generation = 2 AND worker = $1`, p.worker) == 1
+		return b.count(t, `SELECT count(*) FROM read.generations WHERE generation = 2 AND worker <> $1`, thief) == 1
 	})
 	close(leave)
 	if done := ended(t, p); done.State != Done {

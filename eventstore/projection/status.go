@@ -114,6 +114,8 @@ type status struct {
 	// oldest is when the oldest event occurred that is not in the rows; zero when
 	// all are.
 	oldest time.Time
+	// unseen is since when the log was to be read; zero once it was.
+	unseen time.Time
 	// batch is since when a batch is being applied, unread since when the log
 	// cannot be read; zero for neither.
 	batch, unread time.Time
@@ -129,6 +131,7 @@ func (s *status) begins() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.caughtUp = false
+	s.unseen = time.Now()
 }
 
 // behind notes how many events of the log are not in the rows, the oldest of
@@ -137,6 +140,7 @@ func (s *status) behind(events int64, oldest time.Time, atHead bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.now.LagEvents = events
+	s.unseen = time.Time{}
 	switch {
 	case events == 0 && atHead:
 		s.oldest = time.Time{}
@@ -294,8 +298,13 @@ func (s *status) stats() Stats {
 	if !s.oldest.IsZero() {
 		stats.Lag = max(now.Sub(s.oldest), 0)
 	}
-	if !s.unread.IsZero() { // what was appended since then is not known
-		stats.Lag = max(now.Sub(s.unread), stats.Lag)
+	// What the broker has brought, no page of the log may have shown yet.
+	stats.LagEvents = max(stats.LagEvents, int64(s.now.Pending))
+	// What was appended since a log was read, or is to be read at first, is not known.
+	for _, since := range []time.Time{s.batch, s.unread, s.unseen} {
+		if !since.IsZero() {
+			stats.Lag = max(now.Sub(since), stats.Lag)
+		}
 	}
 	for _, failure := range s.failures {
 		if failure != nil {

@@ -37,6 +37,9 @@ var (
 // the meantime is seen that much later.
 const holdTime = 3 * time.Second
 
+// errLater: there is nothing to do for a moment.
+var errLater = errors.New("later")
+
 // failure ends an operation for good, and says why to whoever began it.
 type failure struct{ problem string }
 
@@ -78,7 +81,7 @@ func (p *Projector) swap(ctx context.Context, f *feeding) (done bool, err error)
 		if _, err := tx.Exec(ctx, demoteSQL, p.Name()); err != nil {
 			return fmt.Errorf("demote generation: %w", err)
 		}
-		tag, err := tx.Exec(ctx, promoteSQL, p.Name(), f.generation, f.worker)
+		tag, err := tx.Exec(ctx, promoteSQL, p.Name(), f.generation, f.worker, f.state)
 		if err != nil {
 			return fmt.Errorf("promote generation: %w", err)
 		}
@@ -235,6 +238,9 @@ func (p *Projector) startOver(ctx context.Context, f *feeding) error {
 		if f.state == Former || f.state == returning {
 			var epoch int64
 			err := tx.QueryRow(ctx, holdPointerSQL, p.Name()).Scan(nil, nil, &epoch)
+			if err == nil && epoch == f.epoch && f.cursor == "" {
+				return errLater // the log is ahead of the rows that serve, which are being made anew
+			}
 			if err == nil && epoch == f.epoch {
 				_, err = tx.Exec(ctx, moveCursorSQL, p.Name(), f.generation, "")
 			} else if err == nil { // of another epoch: nobody can go back to it

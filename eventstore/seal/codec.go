@@ -235,7 +235,7 @@ const decodeShare = 256
 func (c *Codec) Decode(ctx context.Context, events []eventstore.Event) ([]eventstore.Opened, error) {
 	keys, err := c.keysOf(ctx, events)
 	if err != nil {
-		return nil, fmt.Errorf("open events: get keys: %w", err)
+		return nil, fmt.Errorf("open events: get keys: %w: %w", eventstore.ErrAway, err)
 	}
 	opened := make([]eventstore.Opened, len(events))
 	shares := min(runtime.GOMAXPROCS(0), len(events)/decodeShare)

@@ -134,12 +134,17 @@ func TestASecondReplayIsRefusedAndTheFirstGivenUp(t *testing.T) {
 	if err := first.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
-	// Once it has heard, it may go on.
 	for line := ""; !strings.Contains(line, "giving it up"); {
 		if line, err = lines.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
 	}
+	// Once it is, and not before, what waits may go on.
+	eventually(t, startBound, "it is given up", func() bool {
+		var state string
+		err := s.database(t).QueryRow(t.Context(), `SELECT state FROM read.operations WHERE projection = 'access'`).Scan(&state)
+		return err == nil && state == "cancelled"
+	})
 	if err := held.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/platform/telemetry/tracetest"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
@@ -168,6 +172,15 @@ func TestMetricsOfARunningSystem(t *testing.T) {
 	ada := s.joins(t, "ada-measured")
 	s.putAvatar(t, photograph(t, 300, 300, "a morning"), ada.token).ok(t)
 	s.call(t, "UserService/GetMe", map[string]any{}).refused(t, musterv1.Reason_REASON_UNAUTHENTICATED, "")
+	// What a newer program has written is told, and stops nothing.
+	const newer = "muster.identity.events.v1.FromANewerProgram"
+	s.writes(t).appends(t, []eventstore.Event{{
+		ID: uuid.Must(uuid.NewV7()), Stream: "newer-" + ada.id, Version: 1, Type: newer, SchemaVersion: 1, OccurredAt: time.Now().UTC(), Payload: []byte("{}"),
+	}})
+	eventually(t, time.Minute, "the newer event is told", func() bool {
+		return strings.Contains(s.get(t, "http://"+s.Metrics["credentials"]+"/metrics").raw, newer)
+	})
+	s.joins(t, "ada-after-the-newer")
 
 	of := map[string][]string{
 		"gateway": {
@@ -199,7 +212,8 @@ func TestMetricsOfARunningSystem(t *testing.T) {
 			`muster_projection_applied_total{projection="access"}`,
 			`muster_projection_batches_total{projection="access"}`,
 			`muster_projection_failing{projection="access"} 0`,
-			`muster_projection_generation{projection="access"} 1`,
+			`muster_projection_generation{projection="access"}`,
+			`muster_projection_unknown_events_total{projection="access",type="` + newer + `"}`,
 			`muster_projection_held_up_seconds{projection="access"}`,
 			`muster_password_hash_seconds_total`,
 			`muster_password_refused_total 0`,

@@ -483,6 +483,9 @@ func beyond(locked map[string]int64, runs []run) []advance {
 
 // tell wakes who waits, and counts, after the commit.
 func (p *Projector) tell(at place, advanced []advance) {
+	if at.feeding != nil {
+		return
+	}
 	var newest time.Time
 	count := 0
 	versions := make(map[string]int64, len(advanced))
@@ -497,9 +500,6 @@ func (p *Projector) tell(at place, advanced []advance) {
 				p.status.unknown(event.Type)
 			}
 		}
-	}
-	if at.feeding != nil {
-		return
 	}
 	p.status.wrote(at.generation)
 	if count > 0 {

@@ -189,6 +189,11 @@ func (p *Projector) make(ctx context.Context, f *feeding) error {
 		if err := p.feedAll(ctx, f, f.state == Former); err != nil {
 			return p.settle(ctx, f, err)
 		}
+		if f.state == returning {
+			if err := p.retryAll(ctx, f); err != nil {
+				return p.settle(ctx, f, err)
+			}
+		}
 		var done bool
 		var err error
 		if f.state == Verifying {

@@ -40,7 +40,7 @@ func (s Stats) probe(now time.Time) (state statusv1.State, problem string, err e
 	case s.State == CatchingUp:
 		return statusv1.State_STATE_DEGRADED, "it catches up with the log", nil
 	case s.Parked > 0:
-		return statusv1.State_STATE_DEGRADED, fmt.Sprintf("%d streams wait behind an event that cannot be applied", s.Parked), nil
+		return statusv1.State_STATE_DEGRADED, fmt.Sprintf("streams that wait behind an event which cannot be applied: %d", s.Parked), nil
 	}
 	return statusv1.State_STATE_UP, "", nil
 }

@@ -36,7 +36,7 @@ func TestWhatOperatorsAreTold(t *testing.T) {
 		"no log, and no broker":         {Stats{State: Live, HeldUpSince: now.Add(-time.Hour), HeldUp: unread, LastError: secret}, statusv1.State_STATE_DOWN, unread},
 		"no log, but the broker":        {Stats{State: Live, HeldUpSince: now.Add(-time.Hour), HeldUp: unread, BrokerDelivers: true}, statusv1.State_STATE_DEGRADED, unread},
 		"a new epoch":                   {Stats{State: RebuildNeeded, LastError: secret}, statusv1.State_STATE_DOWN, "made anew"},
-		"a stream waits":                {Stats{State: Live, Parked: 2}, statusv1.State_STATE_DEGRADED, "2 streams wait"},
+		"a stream waits":                {Stats{State: Live, Parked: 2}, statusv1.State_STATE_DEGRADED, "cannot be applied: 2"},
 		"no log from the very start on": {Stats{State: CatchingUp, HeldUpSince: now.Add(-time.Hour), HeldUp: unread}, statusv1.State_STATE_DOWN, unread},
 	} {
 		state, problem, err := test.stats.probe(now)

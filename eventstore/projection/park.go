@@ -140,6 +140,9 @@ func (p *Projector) park(ctx context.Context, at place, suspects []suspect, atte
 			}
 			parked = append(parked, s)
 		}
+		if err := p.store.unpark(ctx, tx, at, moves); err != nil {
+			return err
+		}
 		return p.store.advance(ctx, tx, at, moves, nil)
 	})
 	if err != nil {

@@ -24,6 +24,8 @@ var (
 	unparkSQL string
 	//go:embed queries/list_parked.sql
 	listParkedSQL string
+	//go:embed queries/waiting.sql
+	waitingSQL string
 	//go:embed queries/skip.sql
 	skipSQL string
 	//go:embed queries/skipped.sql
@@ -88,6 +90,57 @@ func (p *Projector) Retry(ctx context.Context, stream string) (Outcome, error) {
 			return outcome, fmt.Errorf("retry parked stream: %w", err)
 		}
 	}
+}
+
+// retryAll tries what waits in a generation that is to serve again, since what
+// was retried or left out meanwhile was so in the rows that served.
+func (p *Projector) retryAll(ctx context.Context, f *feeding) error {
+	rows, err := p.pool.Query(ctx, waitingSQL, p.Name(), f.generation, maxParked)
+	if err != nil {
+		return fmt.Errorf("list parked streams: %w", err)
+	}
+	streams, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list parked streams: %w", err)
+	}
+	for _, stream := range streams {
+		for again := true; again; {
+			if again, err = p.retryIn(ctx, f, stream); err != nil {
+				return fmt.Errorf("retry parked stream: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// retryIn applies a part of what waits in a stream, and tells whether to go on.
+func (p *Projector) retryIn(ctx context.Context, f *feeding, stream string) (again bool, err error) {
+	at := f.place()
+	at.know([]string{stream})
+	if err := p.store.lookupIn(ctx, &at, []string{stream}); err != nil || !at.parked[stream] {
+		return false, err
+	}
+	events, err := p.readGap(ctx, at.epoch, stream, at.versions[stream]+1, batchLimit)
+	if err != nil {
+		return false, err
+	}
+	failed, err := p.step(ctx, at, run{stream, events})
+	if err != nil || failed == nil {
+		return err == nil, err
+	}
+	if err := p.park(ctx, at, []suspect{*failed}, 1); err != nil {
+		return false, err
+	}
+	// It was left out, if it does not stand where it stood.
+	return p.leftOut(ctx, f, failed.events[0])
+}
+
+// leftOut tells whether a generation has moved past an event.
+func (p *Projector) leftOut(ctx context.Context, f *feeding, event eventstore.Event) (bool, error) {
+	at := f.place()
+	at.know([]string{event.Stream})
+	err := p.store.lookupIn(ctx, &at, []string{event.Stream})
+	return at.versions[event.Stream] >= event.Version, err
 }
 
 // repark applies what can be applied of a stream that is tried again, and parks

@@ -199,6 +199,42 @@ func TestASkippedEventIsLeftOutForAReason(t *testing.T) {
 	b.wantGeneration(t, 3)
 }
 
+// What was mended or left out while other rows served is so in those that serve
+// again.
+func TestARollbackTriesWhatWaitsInTheFormerRows(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(4, 2)
+	cure := b.poisoned(map[string]error{place1("user-01", 2): errBad, place1("user-02", 2): errBad})
+	p, _ := b.start(t)
+	ready(t, p)
+	mustRebuild(t, p)
+	if done := ended(t, p); done.State != Done {
+		t.Fatalf("%+v", done)
+	}
+	b.fill(4, 1)
+	b.await(t, p, "user-00", "user-03")
+	cure.set(map[string]error{place1("user-02", 2): errBad})
+	if outcome, err := p.Retry(t.Context(), "user-01"); err != nil || outcome.Parked != nil {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	if outcome, err := p.Skip(t.Context(), "user-02", 2, "of no use", "user-9"); err != nil || outcome.Parked != nil {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	served := b.projection.rowsOf(t, b.pool, 2)
+	if _, err := p.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for stream, row := range b.projection.rowsOf(t, b.pool, 1) {
+		if row != served[stream] {
+			t.Errorf("%s: %+v serves again, %+v did", stream, row, served[stream])
+		}
+	}
+	if parked := parkedOf(t, p); len(parked) != 0 {
+		t.Errorf("%+v", parked)
+	}
+}
+
 // Rows that lack somebody whom the present ones have do not take their place.
 func TestARebuildThatParksWhatServesIsRefused(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,9 @@ import "time"
 // rateWindow is how many seconds a rate looks back.
 const rateWindow = 10
 
+// shortest is the least span, in seconds, that a rate is told of.
+const shortest = 0.1
+
 // rate counts what happened in each of the last seconds. It is for one
 // goroutine, or under a lock.
 type rate struct {
@@ -39,5 +42,5 @@ func (r *rate) perSecond(now time.Time) float64 {
 		}
 	}
 	span := min(now.Sub(r.began).Seconds(), rateWindow)
-	return float64(sum) / max(span, 1)
+	return float64(sum) / max(span, shortest)
 }

@@ -55,7 +55,18 @@ func outcome(seen *musterv1.Projection, again string) string {
 			line("  to delete it:      muster projection drop %s%s", name, again)
 		}
 	}
+	if waiting := seen.GetParked(); waiting > 0 && ended.GetState() == musterv1.OperationState_OPERATION_STATE_DONE {
+		line("not complete: %s behind an event that cannot be applied; see muster parked list%s", amount(waiting, "stream")+" "+waits(waiting), again)
+	}
 	return text.String()
+}
+
+// waits is what streams do.
+func waits(streams int64) string {
+	if streams == 1 {
+		return "waits"
+	}
+	return "wait"
 }
 
 // compared sums a verification up.

@@ -194,7 +194,10 @@ func (p *Projector) attempt(ctx context.Context, incarnation uuid.UUID, b *batch
 	case errors.Is(err, errMoved):
 		return false, nil
 	case divisible(err):
-		return false, p.isolate(ctx, prepared.at, prepared.runs, err)
+		if err := p.isolate(ctx, prepared.at, prepared.runs, err); !errors.Is(err, errMoved) {
+			return false, err
+		}
+		return false, nil
 	case err != nil:
 		return false, err
 	}

@@ -31,18 +31,26 @@ func (p *Projector) deleteGeneration(ctx context.Context, f *feeding) error {
 	for _, table := range slices.Backward(p.projection.Tables()) {
 		statement := strings.ReplaceAll(deleteRowsSQL, "{{table}}", quoted(table.Name))
 		for {
-			tag, err := p.pool.Exec(ctx, statement, f.generation, deleteLimit)
+			var gone int64
+			err := p.deletePart(ctx, f, func(tx pgx.Tx) error {
+				tag, err := tx.Exec(ctx, statement, f.generation, deleteLimit)
+				gone = tag.RowsAffected()
+				return err
+			})
 			if err != nil {
 				return fmt.Errorf("delete rows of %s: %w", table.Name, err)
 			}
-			if tag.RowsAffected() < deleteLimit {
+			if gone < deleteLimit {
 				break
 			}
 		}
 	}
 	last := ""
 	for {
-		if err := p.pool.QueryRow(ctx, deleteAppliedSQL, p.Name(), f.generation, last, deleteLimit).Scan(&last); err != nil {
+		err := p.deletePart(ctx, f, func(tx pgx.Tx) error {
+			return tx.QueryRow(ctx, deleteAppliedSQL, p.Name(), f.generation, last, deleteLimit).Scan(&last)
+		})
+		if err != nil {
 			return fmt.Errorf("delete applied versions: %w", err)
 		}
 		if last == "" {
@@ -50,12 +58,27 @@ func (p *Projector) deleteGeneration(ctx context.Context, f *feeding) error {
 		}
 	}
 	for _, statement := range []string{deleteParkedSQL, forgetGenerationSQL} {
-		if _, err := p.pool.Exec(ctx, statement, p.Name(), f.generation); err != nil {
+		err := p.deletePart(ctx, f, func(tx pgx.Tx) error {
+			_, err := tx.Exec(ctx, statement, p.Name(), f.generation)
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("delete generation: %w", err)
 		}
 	}
 	p.logger.InfoContext(ctx, "a generation is deleted", "generation", f.generation)
 	return nil
+}
+
+// deletePart deletes under the lease: in tables that were made anew, another
+// generation has the number.
+func (p *Projector) deletePart(ctx context.Context, f *feeding, part func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+		if err := p.store.lockGeneration(ctx, tx, f.place()); err != nil {
+			return err
+		}
+		return part(tx)
+	})
 }
 
 // quoted is a table's name with its schema, as SQL writes it.

@@ -68,6 +68,9 @@ type feeding struct {
 	// done and left are the events of an operation, rate is how many it reads.
 	done, left int64
 	rate       rate
+	// sure: nothing of what lies behind the cursor is in the rows. It is not known
+	// of what another process has begun, or what had no answer in time.
+	sure bool
 	// hurried: the rows that serve are held meanwhile.
 	hurried bool
 }
@@ -137,6 +140,9 @@ func (p *Projector) feed(ctx context.Context, f *feeding) {
 	var err error
 	if f.state == Dropping {
 		err = p.deleteGeneration(ctx, f)
+		if errors.Is(err, errMoved) { // somebody else deletes it
+			err = nil
+		}
 	} else {
 		err = p.make(ctx, f)
 	}
@@ -364,13 +370,14 @@ func (p *Projector) feedPage(ctx context.Context, f *feeding, page eventstore.Pa
 	// What is made from the beginning has each stream's first event before all
 	// others, so most streams need no look. One that is followed for long may have
 	// read the log anew since.
-	looked := f.state == Former || f.state == returning
+	looked := !f.sure || f.state == Former || f.state == returning
+	f.sure = false
 	var retry backoff.Backoff
 	for {
 		whole, err := p.feedOnce(ctx, f, page, opened, looked)
 		switch {
 		case err == nil && whole:
-			f.cursor = page.Next
+			f.cursor, f.sure = page.Next, true
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -410,13 +417,14 @@ func (p *Projector) feedOnce(ctx context.Context, f *feeding, page eventstore.Pa
 	for _, r := range c.runs {
 		events += len(r.events)
 	}
-	if events == len(page.Events) { // nothing less, and nothing more
+	if len(news) == len(page.Events) && len(c.behind) == 0 && events == len(news) { // nothing less, and nothing more
 		c.opened = opened
 	}
 	switch err := p.put(ctx, at, c); {
 	case ctx.Err() != nil:
 		return false, ctx.Err()
 	case divisible(err):
+		at.looks = true // the transaction may have had no answer only
 		return false, p.isolate(ctx, at, c.runs, err)
 	default:
 		return whole, err
@@ -427,6 +435,7 @@ func (p *Projector) feedOnce(ctx context.Context, f *feeding, page eventstore.Pa
 // first event is not in it.
 func (p *Projector) lookFor(ctx context.Context, f *feeding, events []eventstore.Event, all bool) (place, error) {
 	at := f.place()
+	at.looks = all
 	first := make(map[string]int64, len(events))
 	for _, event := range events {
 		if _, seen := first[event.Stream]; !seen {

@@ -85,7 +85,10 @@ func (p *Projector) Retry(ctx context.Context, stream string) (Outcome, error) {
 			outcome.Applied += int64(len(events))
 		case errors.Is(err, errMoved):
 		case divisible(err):
-			return p.repark(ctx, at, run{stream, events}, outcome)
+			again, err := p.repark(ctx, at, run{stream, events}, &outcome)
+			if err != nil || !again {
+				return outcome, err
+			}
 		default:
 			return outcome, fmt.Errorf("retry parked stream: %w", err)
 		}
@@ -144,26 +147,32 @@ func (p *Projector) leftOut(ctx context.Context, f *feeding, event eventstore.Ev
 }
 
 // repark applies what can be applied of a stream that is tried again, and parks
-// the event that cannot.
-func (p *Projector) repark(ctx context.Context, at place, r run, outcome Outcome) (Outcome, error) {
+// the event that cannot. It is to be tried again where something else became of it.
+func (p *Projector) repark(ctx context.Context, at place, r run, outcome *Outcome) (again bool, err error) {
 	failed, err := p.step(ctx, at, r)
+	if errors.Is(err, errMoved) {
+		return true, nil
+	}
 	if err != nil {
-		return outcome, fmt.Errorf("retry parked stream: %w", err)
+		return false, fmt.Errorf("retry parked stream: %w", err)
 	}
 	if failed == nil {
 		outcome.Applied += int64(len(r.events))
-		return outcome, nil
+		return true, nil
 	}
 	outcome.Applied += int64(len(r.events) - len(failed.events))
-	if err := p.park(ctx, at, []suspect{*failed}, 1); err != nil {
-		return outcome, fmt.Errorf("retry parked stream: %w", err)
+	if err := p.park(ctx, at, []suspect{*failed}, 1); err != nil && !errors.Is(err, errMoved) {
+		return false, fmt.Errorf("retry parked stream: %w", err)
 	}
 	parked, err := p.parkedOf(ctx, r.stream)
+	if errors.Is(err, ErrNotParked) || err == nil && parked.Version != failed.events[0].Version {
+		return true, nil // it had been left out before, or applied by somebody else
+	}
 	if err != nil {
-		return outcome, err
+		return false, err
 	}
 	outcome.Parked = &parked
-	return outcome, nil
+	return false, nil
 }
 
 // Skip leaves the parked event of a stream out, if it is the one of that
@@ -292,9 +301,10 @@ func (s *store) unpark(ctx context.Context, tx pgx.Tx, at place, advanced []adva
 	return nil
 }
 
-// skipped tells whether an operator has left the event out.
+// skipped tells whether an operator has left the event out. In a new epoch
+// another one may have its version.
 func (s *store) skipped(ctx context.Context, tx pgx.Tx, event eventstore.Event) (skipped bool, err error) {
-	if err := tx.QueryRow(ctx, skippedSQL, s.name, event.Stream, event.Version).Scan(&skipped); err != nil {
+	if err := tx.QueryRow(ctx, skippedSQL, s.name, event.Stream, event.Version, event.ID).Scan(&skipped); err != nil {
 		return false, fmt.Errorf("look up skipped events: %w", err)
 	}
 	return skipped, nil

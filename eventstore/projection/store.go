@@ -37,6 +37,8 @@ var (
 	insertStreamsSQL string
 	//go:embed queries/lock_streams.sql
 	lockStreamsSQL string
+	//go:embed queries/parked_among.sql
+	parkedAmongSQL string
 	//go:embed queries/advance.sql
 	advanceSQL string
 	//go:embed queries/advance_generation.sql
@@ -66,6 +68,9 @@ type place struct {
 	// feeding is the lease on a generation that does not serve; nil for the one
 	// that does.
 	feeding *feeding
+	// looks: versions are looked up again under the lock, since a transaction of
+	// before may have ended after the look without it.
+	looks bool
 	// held: the pointer row is held already, so that nobody else changes the rows
 	// that serve, and we need not take it.
 	held bool
@@ -148,9 +153,18 @@ func (s *store) lookup(ctx context.Context, streams []string) (place, error) {
 	return at, nil
 }
 
+// querier is a pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
 // lookupIn reads what is applied of streams in a generation that is fed.
 func (s *store) lookupIn(ctx context.Context, at *place, streams []string) error {
-	rows, err := s.pool.Query(ctx, lookupGenerationSQL, pgx.QueryExecModeCacheDescribe, s.name, at.generation, at.epoch, streams)
+	return s.lookupUnder(ctx, s.pool, at, streams)
+}
+
+func (s *store) lookupUnder(ctx context.Context, in querier, at *place, streams []string) error {
+	rows, err := in.Query(ctx, lookupGenerationSQL, pgx.QueryExecModeCacheDescribe, s.name, at.generation, at.epoch, streams)
 	if err != nil {
 		return fmt.Errorf("look up applied versions: %w", err)
 	}
@@ -176,7 +190,13 @@ func (s *store) lookupIn(ctx context.Context, at *place, streams []string) error
 // does not serve has one feeder only, whose lease is all that is locked.
 func (s *store) lock(ctx context.Context, tx pgx.Tx, at place, missing, streams []string) (map[string]int64, error) {
 	if at.feeding != nil {
-		return at.versions, s.lockGeneration(ctx, tx, at)
+		if err := s.lockGeneration(ctx, tx, at); err != nil || !at.looks || len(streams) == 0 {
+			return at.versions, err
+		}
+		now := at
+		now.know(streams)
+		err := s.lookupUnder(ctx, tx, &now, streams)
+		return now.versions, err
 	}
 	moved := false
 	versions := make(map[string]int64, len(streams))
@@ -198,6 +218,18 @@ func (s *store) lock(ctx context.Context, tx pgx.Tx, at place, missing, streams 
 			var version int64
 			_, err := pgx.ForEachRow(rows, []any{&stream, &version}, func() error {
 				versions[stream] = version
+				return nil
+			})
+			return err
+		})
+	}
+	// Parked by another process since the look: what is applied now would leave its
+	// stream waiting for nothing.
+	if len(streams) > 0 {
+		batch.Queue(parkedAmongSQL, s.name, at.generation, streams).Query(func(rows pgx.Rows) error {
+			var stream string
+			_, err := pgx.ForEachRow(rows, []any{&stream}, func() error {
+				moved = moved || !at.parked[stream]
 				return nil
 			})
 			return err

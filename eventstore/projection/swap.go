@@ -74,9 +74,12 @@ func (p *Projector) swap(ctx context.Context, f *feeding) (done bool, err error)
 			if err := p.refuseWorse(ctx, tx, f, serving); err != nil {
 				return err
 			}
-			if _, err := tx.Exec(ctx, retireSQL, p.Name()); err != nil {
-				return fmt.Errorf("retire former generation: %w", err)
-			}
+		}
+		if err := p.store.lockGeneration(ctx, tx, f.place()); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, retireSQL, p.Name(), f.generation); err != nil {
+			return fmt.Errorf("retire former generation: %w", err)
 		}
 		if _, err := tx.Exec(ctx, demoteSQL, p.Name()); err != nil {
 			return fmt.Errorf("demote generation: %w", err)
@@ -200,16 +203,25 @@ func (p *Projector) catchUp(ctx context.Context, f *feeding) error {
 // finish ends an operation whose generation is not needed any more.
 func (p *Projector) finish(ctx context.Context, f *feeding, state OperationState, problem string, found *Verification) error {
 	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, dropGenerationSQL, p.Name(), f.generation)
-		if err != nil || tag.RowsAffected() != 1 {
+		if err := p.dropFed(ctx, tx, f); err != nil {
 			return err
 		}
 		return p.store.endOperation(ctx, tx, f, state, problem, found)
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errMoved) { // else it is somebody else's, or cancelled
 		return fmt.Errorf("finish operation: %w", err)
 	}
 	return nil
+}
+
+// dropFed has a generation deleted, unless the lease on it has ended. The row is
+// locked until the end of tx.
+func (p *Projector) dropFed(ctx context.Context, tx pgx.Tx, f *feeding) error {
+	tag, err := tx.Exec(ctx, dropGenerationSQL, p.Name(), f.generation, f.worker)
+	if err == nil && tag.RowsAffected() != 1 {
+		err = errMoved
+	}
+	return err
 }
 
 // settle does what an error says that ended the making of a generation: an
@@ -234,7 +246,7 @@ func (p *Projector) settle(ctx context.Context, f *feeding, err error) error {
 // epoch is the same and they are followed, which skips what is known; into other
 // ones where they were being made.
 func (p *Projector) startOver(ctx context.Context, f *feeding) error {
-	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		if f.state == Former || f.state == returning {
 			var epoch int64
 			err := tx.QueryRow(ctx, holdPointerSQL, p.Name()).Scan(nil, nil, &epoch)
@@ -244,20 +256,24 @@ func (p *Projector) startOver(ctx context.Context, f *feeding) error {
 			if err == nil && epoch == f.epoch {
 				_, err = tx.Exec(ctx, moveCursorSQL, p.Name(), f.generation, "")
 			} else if err == nil { // of another epoch: nobody can go back to it
-				_, err = tx.Exec(ctx, dropGenerationSQL, p.Name(), f.generation)
+				err = p.dropFed(ctx, tx, f)
 			}
+			return err
+		}
+		if err := p.dropFed(ctx, tx, f); err != nil {
 			return err
 		}
 		var number int64
 		if err := tx.QueryRow(ctx, beginGenerationSQL, p.Name(), f.state).Scan(&number); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, dropGenerationSQL, p.Name(), f.generation); err != nil {
-			return err
-		}
 		_, err := tx.Exec(ctx, startOverSQL, p.Name(), f.generation, number)
 		return err
 	})
+	if errors.Is(err, errMoved) {
+		return nil // somebody else does it
+	}
+	return err
 }
 
 // endOperation writes down how an operation went, where there is one.

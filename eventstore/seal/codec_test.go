@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/seal"
@@ -438,4 +439,15 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("got %v, want ErrTampered", err)
 		}
 	})
+}
+
+// What was not to be opened because the keyring did not answer is as good as before.
+func TestAKeyringThatDoesNotAnswerIsAway(t *testing.T) {
+	t.Parallel()
+	down := errors.New("keyring is down")
+	codec := seal.NewCodec(&ring{err: down}, nil, &protoregistry.Types{}, nil)
+	_, err := codec.Decode(t.Context(), []eventstore.Event{{KeyID: "a"}})
+	if !errors.Is(err, eventstore.ErrAway) || !errors.Is(err, down) {
+		t.Errorf("got %v", err)
+	}
 }

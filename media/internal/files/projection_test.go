@@ -278,9 +278,9 @@ func TestABatchReadsTheRowsOfItsFilesOnly(t *testing.T) {
 	fill := func(generation int) {
 		for _, statement := range []string{`
 			INSERT INTO read.files (generation, file_id, owner_id, name, content_type, size, public, uploaded_at)
-			SELECT $1, md5(n::text)::uuid, md5(n::text)::uuid, n, 'text/plain', 1, false, now() FROM generate_series(1, 30000) AS n`, `
+			SELECT $1, md5(n::text)::uuid, md5(n::text)::uuid, n, 'text/plain', 1, false, now() FROM generate_series(1, 120000) AS n`, `
 			INSERT INTO read.shares (generation, file_id, user_id, uploaded_at)
-			SELECT $1, md5(n::text)::uuid, md5(n::text)::uuid, now() FROM generate_series(1, 30000) AS n`,
+			SELECT $1, md5(n::text)::uuid, md5(n::text)::uuid, now() FROM generate_series(1, 120000) AS n`,
 		} {
 			if _, err := b.pool.Exec(t.Context(), statement, generation); err != nil {
 				t.Fatal(err)

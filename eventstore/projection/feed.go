@@ -140,11 +140,11 @@ func (p *Projector) feed(ctx context.Context, f *feeding) {
 	var err error
 	if f.state == Dropping {
 		err = p.deleteGeneration(ctx, f)
-		if errors.Is(err, errMoved) { // somebody else deletes it
-			err = nil
-		}
 	} else {
 		err = p.make(ctx, f)
+	}
+	if errors.Is(err, errMoved) { // nothing is left to do, or somebody else does it
+		err = nil
 	}
 	if err != nil && !errors.Is(err, errLater) && ctx.Err() == nil {
 		p.logger.ErrorContext(ctx, "a generation is not fed any more; it is tried again", "generation", f.generation, "state", string(f.state), "error", err)

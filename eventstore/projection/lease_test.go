@@ -132,10 +132,11 @@ func TestOnlyWhoeverHasTheLeaseStartsOver(t *testing.T) {
 	p := b.idle(t)
 	slept := leased(t, p, 2)
 	awake := b.taken(t, p, 2)
-	for _, f := range []*feeding{awake, slept} {
-		if err := p.startOver(t.Context(), f); err != nil {
-			t.Fatal(err)
-		}
+	if err := p.startOver(t.Context(), awake); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.startOver(t.Context(), slept); !errors.Is(err, errMoved) {
+		t.Errorf("start over: %v", err)
 	}
 	if got := states(t, p); got != "1 serving, 2 dropping, 3 building" {
 		t.Errorf("generations: %s", got)
@@ -148,8 +149,8 @@ func TestOnlyWhoeverHasTheLeaseEndsAnOperation(t *testing.T) {
 	p := b.idle(t)
 	slept := leased(t, p, 2)
 	b.taken(t, p, 2)
-	if err := p.finish(t.Context(), slept, Failed, "it slept", nil); err != nil {
-		t.Fatal(err)
+	if err := p.finish(t.Context(), slept, Failed, "it slept", nil); !errors.Is(err, errMoved) {
+		t.Errorf("finish: %v", err)
 	}
 	if got := states(t, p); got != "1 serving, 2 building" {
 		t.Errorf("generations: %s", got)

@@ -208,7 +208,7 @@ func (p *Projector) finish(ctx context.Context, f *feeding, state OperationState
 		}
 		return p.store.endOperation(ctx, tx, f, state, problem, found)
 	})
-	if err != nil && !errors.Is(err, errMoved) { // else it is somebody else's, or cancelled
+	if err != nil {
 		return fmt.Errorf("finish operation: %w", err)
 	}
 	return nil
@@ -230,8 +230,6 @@ func (p *Projector) dropFed(ctx context.Context, tx pgx.Tx, f *feeding) error {
 func (p *Projector) settle(ctx context.Context, f *feeding, err error) error {
 	var failed *failure
 	switch {
-	case err == nil, errors.Is(err, errMoved): // nothing is left to do, or somebody else does it
-		return nil
 	case errors.As(err, &failed):
 		p.logger.ErrorContext(ctx, "an operation fails", "generation", f.generation, "problem", failed.problem)
 		return p.finish(ctx, f, Failed, failed.problem, nil)
@@ -246,7 +244,7 @@ func (p *Projector) settle(ctx context.Context, f *feeding, err error) error {
 // epoch is the same and they are followed, which skips what is known; into other
 // ones where they were being made.
 func (p *Projector) startOver(ctx context.Context, f *feeding) error {
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
 		if f.state == Former || f.state == returning {
 			var epoch int64
 			err := tx.QueryRow(ctx, holdPointerSQL, p.Name()).Scan(nil, nil, &epoch)
@@ -270,10 +268,6 @@ func (p *Projector) startOver(ctx context.Context, f *feeding) error {
 		_, err := tx.Exec(ctx, startOverSQL, p.Name(), f.generation, number)
 		return err
 	})
-	if errors.Is(err, errMoved) {
-		return nil // somebody else does it
-	}
-	return err
 }
 
 // endOperation writes down how an operation went, where there is one.

@@ -201,7 +201,7 @@ func bodies() map[string]string {
 func TestWhoMayAdminister(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	auditorMay := map[string]bool{getUser: true, listUsers: true, check: true, listProjections: true, listParked: true, getParked: true}
+	auditorMay := map[string]bool{getUser: true, listUsers: true, check: true, listProjections: true, listParked: true, listSkipped: true, getParked: true}
 	for procedure, body := range bodies() {
 		w.post(procedure, body).refused(t, http.StatusUnauthorized, musterv1.Reason_REASON_UNAUTHENTICATED, "")
 		for _, bearer := range []string{w.bearer(nil), w.bearerOf("owner", "Admin", "administrator")} {

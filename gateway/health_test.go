@@ -62,7 +62,7 @@ func TestServicesAreToldWithTheirDependencies(t *testing.T) {
 			{Name: "postgres", Vital: true, State: statusv1.State_STATE_UP, Latency: durationpb.New(time.Millisecond), Since: timestamppb.New(time.Unix(11, 0))},
 			{Name: "projection users", State: statusv1.State_STATE_UP, Since: timestamppb.New(time.Unix(12, 0)), Projection: &statusv1.ProjectionHealth{
 				LagEvents: 7, Lag: durationpb.New(3 * time.Second), EventsPerSecond: 41.5, Parked: 2, OldestParkedAt: timestamppb.New(time.Unix(13, 0)),
-				Generation: 4, Progress: proto.Float64(0.5),
+				Generation: 4, Progress: proto.Float64(0.5), UnknownEvents: 6,
 			}},
 		},
 	})
@@ -96,7 +96,7 @@ func TestServicesAreToldWithTheirDependencies(t *testing.T) {
 	}
 	projection, _ := dependencies[1].(map[string]any)["projection"].(map[string]any)
 	for name, want := range map[string]any{
-		"lagEvents": "7", "lag": "3s", "eventsPerSecond": 41.5, "parked": "2", "oldestParkedAt": "1970-01-01T00:00:13Z", "generation": "4", "progress": 0.5,
+		"lagEvents": "7", "lag": "3s", "eventsPerSecond": 41.5, "parked": "2", "oldestParkedAt": "1970-01-01T00:00:13Z", "generation": "4", "progress": 0.5, "unknownEvents": "6",
 	} {
 		if projection[name] != want {
 			t.Errorf("%s of the projection is %v", name, projection[name])

@@ -32,6 +32,7 @@ const (
 	getParked         = "/muster.v1.OperationsService/GetParkedEvent"
 	retryParked       = "/muster.v1.OperationsService/RetryParkedEvent"
 	skipParked        = "/muster.v1.OperationsService/SkipParkedEvent"
+	listSkipped       = "/muster.v1.OperationsService/ListSkippedEvents"
 )
 
 // operationBodies are good requests of all methods of OperationsService.
@@ -47,6 +48,7 @@ func operationsOn(name string) map[string]string {
 		rollbackTo:        named,
 		dropGeneration:    named,
 		listParked:        of + `}`,
+		listSkipped:       of + `}`,
 		getParked:         of + `,"stream":"user-1"}`,
 		retryParked:       of + `,"stream":"user-1"}`,
 		skipParked:        of + `,"stream":"user-1","version":"3","reason":"a broken import"}`,
@@ -60,6 +62,8 @@ type projectionsFake struct {
 	// answer is what the one that has the projection says to a change or a question; nil for yes.
 	answer func(context.Context) error
 	parked []*musterv1.ParkedEvent
+	// skipped are what ListSkippedEvents tells.
+	skipped []*musterv1.SkippedEvent
 
 	mu sync.Mutex
 	// asked of what it has, and for whom.
@@ -148,6 +152,14 @@ func (f *projectionsFake) SkipParkedEvent(ctx context.Context, r *connect.Reques
 	})
 }
 
+func (f *projectionsFake) ListSkippedEvents(ctx context.Context, r *connect.Request[musterv1.ListSkippedEventsRequest]) (*connect.Response[musterv1.ListSkippedEventsResponse], error) {
+	all := &musterv1.ListSkippedEventsResponse{Events: f.skipped}
+	if r.Msg.GetProjection() == "" {
+		return connect.NewResponse(all), nil
+	}
+	return serveNamed(ctx, f, r, r.Msg.GetProjection(), "projection", all)
+}
+
 // Each method reaches the one service that has the projection, in the name of
 // the person, and its answer comes back.
 func TestOperationsGoToTheServiceThatHasTheProjection(t *testing.T) {
@@ -160,6 +172,7 @@ func TestOperationsGoToTheServiceThatHasTheProjection(t *testing.T) {
 		rollbackTo:        `{"generation":"1"}`,
 		dropGeneration:    `{"generation":"2"}`,
 		listParked:        `{}`,
+		listSkipped:       `{}`,
 		getParked:         `{"event":{"stream":"user-1"},"payload":"{}","sealed":true}`,
 		retryParked:       `{"applied":"4"}`,
 		skipParked:        `{"applied":"3","parked":{"problem":"a broken import"}}`,
@@ -173,7 +186,7 @@ func TestOperationsGoToTheServiceThatHasTheProjection(t *testing.T) {
 		}
 	}
 	for service, f := range w.projections {
-		if n := len(f.heard()); n != 9 {
+		if n := len(f.heard()); n != 10 {
 			t.Errorf("%s was asked %d times, want once for each method", service, n)
 		}
 	}
@@ -196,6 +209,16 @@ func TestProjectionsOfAllServicesAreListed(t *testing.T) {
 	got.ok(t)
 	if streams := got.names("events", "stream"); !slices.Equal(streams, []string{"a", "b", "c", "d"}) {
 		t.Errorf("got %v", streams)
+	}
+	skipped := func(second int64, stream string) *musterv1.SkippedEvent {
+		return &musterv1.SkippedEvent{Stream: stream, SkippedAt: timestamppb.New(time.Unix(second, 0))}
+	}
+	w.projections["identity"].skipped = []*musterv1.SkippedEvent{skipped(4, "d"), skipped(1, "a")}
+	w.projections["media"].skipped = []*musterv1.SkippedEvent{skipped(3, "c"), skipped(2, "b")}
+	got = w.post(listSkipped, `{}`, "Authorization", w.bearerOf(access.Auditor))
+	got.ok(t)
+	if streams := got.names("events", "stream"); !slices.Equal(streams, []string{"d", "c", "b", "a"}) {
+		t.Errorf("those that were left out last come first, not %v", streams)
 	}
 }
 

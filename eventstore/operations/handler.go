@@ -31,12 +31,13 @@ type Projection interface {
 	Verify(ctx context.Context, by string) (projection.Operation, error)
 	// Cancel gives up what is under way. Errors: projection.ErrNothingUnderWay.
 	Cancel(ctx context.Context) error
-	// Rollback lets the former generation serve, and gives its number. Errors:
-	// projection.ErrNoFormer, *projection.UnderWayError, projection.ErrBusy.
-	Rollback(ctx context.Context) (generation int64, err error)
-	// Drop deletes the former generation, and gives its number. Errors:
-	// projection.ErrNoFormer.
-	Drop(ctx context.Context) (generation int64, err error)
+	// Rollback lets the former generation serve, and gives its number; 0 means
+	// whichever that is. Errors: projection.ErrNoFormer, *projection.UnderWayError,
+	// projection.ErrBusy.
+	Rollback(ctx context.Context, generation int64) (serving int64, err error)
+	// Drop deletes the former generation, and gives its number; 0 means whichever
+	// that is. Errors: projection.ErrNoFormer.
+	Drop(ctx context.Context, generation int64) (dropped int64, err error)
 	// Parked are the events that could not be applied, the first 1000.
 	Parked(ctx context.Context) ([]projection.Parked, error)
 	// ParkedEvent gives one of them. Errors: projection.ErrNotParked.
@@ -44,8 +45,10 @@ type Projection interface {
 	// Retry applies it and what waits behind it. Errors: projection.ErrNotParked.
 	Retry(ctx context.Context, stream string) (projection.Outcome, error)
 	// Skip leaves it out and applies what waits behind it. Errors:
-	// projection.ErrNotParked.
+	// projection.ErrNotParked, *projection.OtherParkedError.
 	Skip(ctx context.Context, stream string, version int64, reason, by string) (projection.Outcome, error)
+	// Skipped are the events that were left out, the last 1000.
+	Skipped(ctx context.Context) ([]projection.Skipped, error)
 }
 
 // Handler serves the projections of one service. Who may call it stands in the
@@ -130,7 +133,7 @@ func (h *Handler) RollbackProjection(ctx context.Context, request *connect.Reque
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerTime))
 		defer cancel()
 	}
-	generation, err := named.Rollback(ctx)
+	generation, err := named.Rollback(ctx, request.Msg.GetGeneration())
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -143,7 +146,7 @@ func (h *Handler) DropGeneration(ctx context.Context, request *connect.Request[m
 	if err != nil {
 		return nil, err
 	}
-	generation, err := named.Drop(ctx)
+	generation, err := named.Drop(ctx, request.Msg.GetGeneration())
 	if err != nil {
 		return nil, refusal(err)
 	}
@@ -152,13 +155,9 @@ func (h *Handler) DropGeneration(ctx context.Context, request *connect.Request[m
 
 // ListParkedEvents tells those of one projection, or of all.
 func (h *Handler) ListParkedEvents(ctx context.Context, request *connect.Request[musterv1.ListParkedEventsRequest]) (*connect.Response[musterv1.ListParkedEventsResponse], error) {
-	asked := h.projections
-	if name := request.Msg.GetProjection(); name != "" {
-		named, err := h.find(name, projectionField)
-		if err != nil {
-			return nil, err
-		}
-		asked = []Projection{named}
+	asked, err := h.asked(request.Msg.GetProjection())
+	if err != nil {
+		return nil, err
 	}
 	response := &musterv1.ListParkedEventsResponse{}
 	for _, each := range asked {
@@ -217,6 +216,37 @@ func (h *Handler) SkipParkedEvent(ctx context.Context, request *connect.Request[
 		return nil, refusal(err)
 	}
 	return connect.NewResponse(&musterv1.SkipParkedEventResponse{Applied: outcome.Applied, Parked: h.stillParked(named.Name(), outcome)}), nil
+}
+
+// ListSkippedEvents tells those of one projection, or of all.
+func (h *Handler) ListSkippedEvents(ctx context.Context, request *connect.Request[musterv1.ListSkippedEventsRequest]) (*connect.Response[musterv1.ListSkippedEventsResponse], error) {
+	asked, err := h.asked(request.Msg.GetProjection())
+	if err != nil {
+		return nil, err
+	}
+	response := &musterv1.ListSkippedEventsResponse{}
+	for _, each := range asked {
+		skipped, err := each.Skipped(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list skipped events of %s: %w", each.Name(), err)
+		}
+		for _, event := range skipped {
+			response.Events = append(response.Events, h.skippedOf(each.Name(), event))
+		}
+	}
+	slices.SortStableFunc(response.Events, func(a, b *musterv1.SkippedEvent) int {
+		return b.GetSkippedAt().AsTime().Compare(a.GetSkippedAt().AsTime())
+	})
+	return connect.NewResponse(response), nil
+}
+
+// asked gives the projection that a list is asked of; all where none is named.
+func (h *Handler) asked(name string) ([]Projection, error) {
+	if name == "" {
+		return h.projections, nil
+	}
+	named, err := h.find(name, projectionField)
+	return []Projection{named}, err
 }
 
 // find gives the projection that a field of the request names.

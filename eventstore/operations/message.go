@@ -1,7 +1,9 @@
 package operations
 
 import (
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -34,6 +36,9 @@ func (h *Handler) projectionOf(name string, overview projection.Overview) *muste
 	}
 	if overview.Operation != nil {
 		message.Operation = operationOf(*overview.Operation)
+	}
+	for _, name := range slices.Sorted(maps.Keys(overview.Unknown)) {
+		message.UnknownTypes = append(message.UnknownTypes, &musterv1.UnknownType{Type: name, Events: overview.Unknown[name]})
 	}
 	return message
 }
@@ -102,6 +107,21 @@ func (h *Handler) parkedOf(name string, parked projection.Parked) *musterv1.Park
 		Waiting:    parked.Waiting,
 		Attempts:   int32(min(parked.Attempts, math.MaxInt32)),
 		Problem:    parked.Problem,
+	}
+}
+
+func (h *Handler) skippedOf(name string, skipped projection.Skipped) *musterv1.SkippedEvent {
+	return &musterv1.SkippedEvent{
+		Projection: name,
+		Service:    h.service,
+		Log:        skipped.Log,
+		Stream:     skipped.Stream,
+		Version:    skipped.Version,
+		EventId:    skipped.EventID.String(),
+		Type:       skipped.Type,
+		SkippedAt:  moment(skipped.At),
+		SkippedBy:  skipped.By,
+		Reason:     skipped.Reason,
 	}
 }
 

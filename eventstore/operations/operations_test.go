@@ -32,6 +32,7 @@ type fake struct {
 	overview projection.Overview
 	begun    projection.Operation
 	parked   []projection.Parked
+	skipped  []projection.Skipped
 	event    eventstore.Event
 	outcome  projection.Outcome
 	err      error
@@ -57,9 +58,15 @@ func (f *fake) Cancel(context.Context) error {
 	return f.err
 }
 
-func (f *fake) Rollback(context.Context) (int64, error) { return 1, f.err }
+func (f *fake) Rollback(_ context.Context, generation int64) (int64, error) {
+	f.asked = append(f.asked, fmt.Sprintf("rollback %d", generation))
+	return 1, f.err
+}
 
-func (f *fake) Drop(context.Context) (int64, error) { return 2, f.err }
+func (f *fake) Drop(_ context.Context, generation int64) (int64, error) {
+	f.asked = append(f.asked, fmt.Sprintf("drop %d", generation))
+	return 2, f.err
+}
 
 func (f *fake) Parked(context.Context) ([]projection.Parked, error) { return f.parked, f.err }
 
@@ -80,6 +87,8 @@ func (f *fake) Skip(_ context.Context, stream string, version int64, reason, by 
 	f.asked = append(f.asked, fmt.Sprintf("skip %s %d by %s: %s", stream, version, by, reason))
 	return f.outcome, f.err
 }
+
+func (f *fake) Skipped(context.Context) ([]projection.Skipped, error) { return f.skipped, f.err }
 
 type actorKey struct{}
 
@@ -129,7 +138,7 @@ func TestAllThatIsKnownOfAProjectionIsTold(t *testing.T) {
 	access := &fake{name: "access", overview: projection.Overview{
 		Stats: projection.Stats{
 			State: projection.Live, LastError: "dial canary", HeldUp: "events are not applied", Generation: 2, LagEvents: 7, Lag: 3 * time.Second,
-			Rate: 41.5, Parked: 1, OldestParked: at.Add(time.Minute),
+			Rate: 41.5, Parked: 1, OldestParked: at.Add(time.Minute), Unknown: map[string]int64{"test.Newer": 3, "test.New": 1},
 		},
 		Log: "identity",
 		Generations: []projection.Generation{
@@ -156,6 +165,7 @@ func TestAllThatIsKnownOfAProjectionIsTold(t *testing.T) {
 			Name: "access", Service: "credentials", Log: "identity", State: musterv1.ProjectionState_PROJECTION_STATE_LIVE, Problem: "events are not applied",
 			Generation: 2, LagEvents: 7, Lag: durationpb.New(3 * time.Second), EventsPerSecond: 41.5, Parked: 1,
 			OldestParkedAt: timestamppb.New(at.Add(time.Minute)),
+			UnknownTypes:   []*musterv1.UnknownType{{Type: "test.New", Events: 1}, {Type: "test.Newer", Events: 3}},
 			Generations: []*musterv1.Generation{
 				{Number: 1, State: musterv1.GenerationState_GENERATION_STATE_FORMER, BegunAt: timestamppb.New(at)},
 				{Number: 2, State: musterv1.GenerationState_GENERATION_STATE_SERVING, BegunAt: timestamppb.New(at.Add(time.Hour))},
@@ -266,6 +276,52 @@ func TestParkedEventsOfAllProjectionsComeByTime(t *testing.T) {
 	}
 }
 
+func TestWhoLeftAnEventOutAndWhyIsTold(t *testing.T) {
+	t.Parallel()
+	skipped := func(stream string, minutes int) projection.Skipped {
+		return projection.Skipped{
+			Log: "identity", Stream: stream, Version: 3, EventID: eventID, Type: "test.Happened",
+			At: at.Add(time.Duration(minutes) * time.Minute), By: "user-ada", Reason: "a broken import",
+		}
+	}
+	told := func(name, stream string, minutes int) *musterv1.SkippedEvent {
+		return &musterv1.SkippedEvent{
+			Projection: name, Service: "credentials", Log: "identity", Stream: stream, Version: 3, EventId: eventID.String(), Type: "test.Happened",
+			SkippedAt: timestamppb.New(at.Add(time.Duration(minutes) * time.Minute)), SkippedBy: "user-ada", Reason: "a broken import",
+		}
+	}
+	h := serve(
+		&fake{name: "access", skipped: []projection.Skipped{skipped("user-3", 3), skipped("user-1", 1)}},
+		&fake{name: "users", skipped: []projection.Skipped{skipped("user-2", 2)}},
+	)
+	for asked, want := range map[string][]*musterv1.SkippedEvent{
+		"":       {told("access", "user-3", 3), told("users", "user-2", 2), told("access", "user-1", 1)},
+		"access": {told("access", "user-3", 3), told("access", "user-1", 1)},
+	} {
+		got, err := h.ListSkippedEvents(t.Context(), connect.NewRequest(&musterv1.ListSkippedEventsRequest{Projection: asked}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got.Msg, &musterv1.ListSkippedEventsResponse{Events: want})
+	}
+}
+
+// So that nobody deletes another generation than the one that was looked at.
+func TestTheGenerationThatIsMeantIsHandedOn(t *testing.T) {
+	t.Parallel()
+	f := &fake{name: "access"}
+	h := serve(f)
+	if _, err := h.RollbackProjection(t.Context(), connect.NewRequest(&musterv1.RollbackProjectionRequest{Name: "access", Generation: 7})); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.DropGeneration(t.Context(), connect.NewRequest(&musterv1.DropGenerationRequest{Name: "access", Generation: 8})); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(f.asked, ", "); got != "rollback 7, drop 8" {
+		t.Errorf("asked to %s", got)
+	}
+}
+
 func TestWhatIsSealedInAParkedEventStaysSo(t *testing.T) {
 	t.Parallel()
 	f := &fake{name: "access", parked: []projection.Parked{parked("user-1", 1)}, event: eventstore.Event{
@@ -328,6 +384,10 @@ func calls(h *operations.Handler, name string) map[string]func(context.Context) 
 			_, err := h.ListParkedEvents(ctx, connect.NewRequest(&musterv1.ListParkedEventsRequest{Projection: name}))
 			return err
 		},
+		"list skipped": func(ctx context.Context) error {
+			_, err := h.ListSkippedEvents(ctx, connect.NewRequest(&musterv1.ListSkippedEventsRequest{Projection: name}))
+			return err
+		},
 		"show": func(ctx context.Context) error {
 			_, err := h.GetParkedEvent(ctx, connect.NewRequest(&musterv1.GetParkedEventRequest{Projection: name, Stream: "user-1"}))
 			return err
@@ -375,11 +435,12 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 		{projection.ErrNothingUnderWay, connect.CodeFailedPrecondition, "NOTHING_UNDER_WAY", "", "No operation is under way"},
 		{projection.ErrNoFormer, connect.CodeFailedPrecondition, "NO_FORMER_GENERATION", "", "There are no former rows"},
 		{projection.ErrNotParked, connect.CodeNotFound, "NOT_FOUND", "stream", "No such event is parked"},
+		{&projection.OtherParkedError{Version: 3}, connect.CodeNotFound, "NOT_FOUND", "version", "The event of the stream that is parked is version 3"},
 		{projection.ErrBusy, connect.CodeUnavailable, "NOT_CAUGHT_UP", "", "The projection is busy at present"},
 	} {
 		f := &fake{name: "access", err: fmt.Errorf("rebuild: %w", c.err)}
 		for name, call := range calls(serve(f), "access") {
-			if name == "list parked" {
+			if strings.HasPrefix(name, "list") {
 				continue // it is refused for its name only
 			}
 			refused, detail := detailOf(t, call(t.Context()))
@@ -441,7 +502,7 @@ type deadlines struct {
 	rollback time.Time
 }
 
-func (d *deadlines) Rollback(ctx context.Context) (int64, error) {
+func (d *deadlines) Rollback(ctx context.Context, _ int64) (int64, error) {
 	d.rollback, _ = ctx.Deadline()
 	return 1, nil
 }

@@ -18,6 +18,8 @@ const (
 	nameField, projectionField = "name", "projection"
 	// streamField tells that the projection is there, and no such event is parked.
 	streamField = "stream"
+	// versionField tells that another event of the stream is parked.
+	versionField = "version"
 	// busyRetry is when the log may have calmed down.
 	busyRetry = time.Second
 )
@@ -34,6 +36,9 @@ func unknown(field string) error {
 func refusal(err error) error {
 	if underWay := (*projection.UnderWayError)(nil); errors.As(err, &underWay) {
 		return reason.New(musterv1.Reason_REASON_OPERATION_UNDER_WAY, sentence(underWay), nil)
+	}
+	if other := (*projection.OtherParkedError)(nil); errors.As(err, &other) {
+		return reason.New(musterv1.Reason_REASON_NOT_FOUND, sentence(other), &musterv1.ErrorDetail{Field: versionField})
 	}
 	switch {
 	case errors.Is(err, projection.ErrNothingUnderWay):

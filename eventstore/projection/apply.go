@@ -16,6 +16,7 @@ import (
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/backoff"
+	"github.com/muster-id/muster/eventstore/internal/panicking"
 	"github.com/muster-id/muster/eventstore/internal/tracing"
 )
 
@@ -394,7 +395,7 @@ func (p *Projector) decodeAll(ctx context.Context, handled []eventstore.Event) (
 	}
 	opened, err := p.codec.Decode(ctx, handled)
 	if err != nil {
-		return nil, fmt.Errorf("open events: %w", err)
+		return nil, err // it says which event it is
 	}
 	return opened, nil
 }
@@ -447,7 +448,8 @@ func (p *Projector) put(ctx context.Context, at place, c change) error {
 }
 
 // applyTo hands the events to the projection.
-func (p *Projector) applyTo(ctx context.Context, tx pgx.Tx, at place, opened []eventstore.Opened) error {
+func (p *Projector) applyTo(ctx context.Context, tx pgx.Tx, at place, opened []eventstore.Opened) (err error) {
+	defer panicking.Caught(&err)
 	if len(opened) == 0 {
 		return nil
 	}

@@ -95,6 +95,9 @@ func (p *Projector) Health() *statusv1.ProjectionHealth {
 		Generation:      stats.Generation,
 		Progress:        stats.Progress,
 	}
+	for _, events := range stats.Unknown {
+		health.UnknownEvents += events
+	}
 	if !stats.OldestParked.IsZero() {
 		health.OldestParkedAt = timestamppb.New(stats.OldestParked)
 	}

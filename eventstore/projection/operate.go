@@ -136,9 +136,10 @@ func (p *Projector) Cancel(ctx context.Context) error {
 	return nil
 }
 
-// Drop has the former generation deleted, in the background. Errors: ErrNoFormer.
-func (p *Projector) Drop(ctx context.Context) (generation int64, err error) {
-	err = p.pool.QueryRow(ctx, dropFormerSQL, p.Name()).Scan(&generation)
+// Drop has the former generation deleted, in the background, and gives its
+// number. 0 means whichever that is. Errors: ErrNoFormer.
+func (p *Projector) Drop(ctx context.Context, generation int64) (dropped int64, err error) {
+	err = p.pool.QueryRow(ctx, dropFormerSQL, p.Name(), generation).Scan(&dropped)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ErrNoFormer
 	}
@@ -146,20 +147,20 @@ func (p *Projector) Drop(ctx context.Context) (generation int64, err error) {
 		return 0, fmt.Errorf("drop: %w", err)
 	}
 	p.nudge()
-	return generation, nil
+	return dropped, nil
 }
 
 // Rollback lets the former generation serve again and gives its number once it
-// does. Errors: ErrNoFormer, *UnderWayError, ErrBusy.
-func (p *Projector) Rollback(ctx context.Context) (generation int64, err error) {
-	if generation, err = p.rollback(ctx); err != nil {
+// does. 0 means whichever that is. Errors: ErrNoFormer, *UnderWayError, ErrBusy.
+func (p *Projector) Rollback(ctx context.Context, generation int64) (serving int64, err error) {
+	if serving, err = p.rollback(ctx, generation); err != nil {
 		return 0, fmt.Errorf("roll back: %w", err)
 	}
-	return generation, nil
+	return serving, nil
 }
 
-func (p *Projector) rollback(ctx context.Context) (generation int64, err error) {
-	err = p.pool.QueryRow(ctx, returnFormerSQL, p.Name()).Scan(&generation)
+func (p *Projector) rollback(ctx context.Context, meant int64) (generation int64, err error) {
+	err = p.pool.QueryRow(ctx, returnFormerSQL, p.Name(), meant).Scan(&generation)
 	if errors.Is(err, pgx.ErrNoRows) {
 		if err := p.underWay(ctx); err != nil {
 			return 0, err

@@ -164,6 +164,21 @@ type Parked struct {
 	Problem  string
 }
 
+// Skipped is an event that an operator has left out.
+type Skipped struct {
+	// Log, Stream and Version say where it stands.
+	Log, Stream string
+	Version     int64
+	// EventID and Type are the event's own.
+	EventID uuid.UUID
+	Type    string
+	// At is when it was left out, By who did it: "user-<id>" or "service-<name>".
+	At time.Time
+	By string
+	// Reason that was given.
+	Reason string
+}
+
 // Outcome of trying a parked stream again.
 type Outcome struct {
 	// Applied counts the events that are in the rows now.
@@ -187,13 +202,26 @@ type Overview struct {
 var (
 	// ErrNothingUnderWay: there is no operation to give up.
 	ErrNothingUnderWay = errors.New("no operation is under way")
-	// ErrNoFormer: the projection has no former generation.
+	// ErrNoFormer: the projection has no former generation, or not the one that is
+	// meant.
 	ErrNoFormer = errors.New("there is no former generation")
-	// ErrNotParked: no event of the stream is parked, or not the one that is meant.
+	// ErrNotParked: no event of the stream is parked.
 	ErrNotParked = errors.New("no such event is parked")
 	// ErrBusy: rows could not be swapped, or an operation ended at this moment. Ask again.
 	ErrBusy = errors.New("the projection is busy at present")
 )
+
+// OtherParkedError refuses to leave out an event while another one of its stream
+// is parked.
+type OtherParkedError struct {
+	// Version of the one that is.
+	Version int64
+}
+
+// Error names it.
+func (e *OtherParkedError) Error() string {
+	return fmt.Sprintf("the event of the stream that is parked is version %d", e.Version)
+}
 
 // UnderWayError refuses an operation while another one is under way: they run
 // one at a time in a database.

@@ -30,15 +30,17 @@ var (
 	skipSQL string
 	//go:embed queries/skipped.sql
 	skippedSQL string
+	//go:embed queries/list_skipped.sql
+	listSkippedSQL string
 )
 
-// maxParked bounds a list.
-const maxParked = 1000
+// maxListed bounds a list.
+const maxListed = 1000
 
 // Parked lists the events that cannot be applied to the rows that serve, those
 // that were parked first in front, and no more than 1000.
 func (p *Projector) Parked(ctx context.Context) ([]Parked, error) {
-	return p.listParked(ctx, "", maxParked)
+	return p.listParked(ctx, "", maxListed)
 }
 
 // ParkedEvent gives the parked event of a stream, as it is in the log. Errors:
@@ -98,7 +100,7 @@ func (p *Projector) Retry(ctx context.Context, stream string) (Outcome, error) {
 // retryAll tries what waits in a generation that is to serve again, since what
 // was retried or left out meanwhile was so in the rows that served.
 func (p *Projector) retryAll(ctx context.Context, f *feeding) error {
-	rows, err := p.pool.Query(ctx, waitingSQL, p.Name(), f.generation, maxParked)
+	rows, err := p.pool.Query(ctx, waitingSQL, p.Name(), f.generation, maxListed)
 	if err != nil {
 		return fmt.Errorf("list parked streams: %w", err)
 	}
@@ -177,14 +179,14 @@ func (p *Projector) repark(ctx context.Context, at place, r run, outcome *Outcom
 
 // Skip leaves the parked event of a stream out, if it is the one of that
 // version, and then goes on as Retry does. The reason is kept, with who gave it.
-// Errors: ErrNotParked.
+// Errors: ErrNotParked, *OtherParkedError.
 func (p *Projector) Skip(ctx context.Context, stream string, version int64, reason, by string) (Outcome, error) {
 	parked, err := p.parkedOf(ctx, stream)
 	if err != nil {
 		return Outcome{}, err
 	}
 	if parked.Version != version {
-		return Outcome{}, fmt.Errorf("skip version %d: %w; it is version %d that is parked", version, ErrNotParked, parked.Version)
+		return Outcome{}, fmt.Errorf("skip version %d: %w", version, &OtherParkedError{Version: parked.Version})
 	}
 	at, err := p.store.lookup(ctx, []string{stream})
 	if err != nil {
@@ -216,6 +218,24 @@ func (p *Projector) Skip(ctx context.Context, stream string, version int64, reas
 		return Outcome{}, nil
 	}
 	return outcome, err
+}
+
+// Skipped lists the events that operators have left out, those that were left out
+// last in front, and no more than 1000.
+func (p *Projector) Skipped(ctx context.Context) ([]Skipped, error) {
+	rows, err := p.pool.Query(ctx, listSkippedSQL, p.Name(), maxListed)
+	if err != nil {
+		return nil, fmt.Errorf("list skipped events: %w", err)
+	}
+	found, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Skipped, error) {
+		one := Skipped{Log: p.log}
+		err := row.Scan(&one.Stream, &one.Version, &one.EventID, &one.Type, &one.At, &one.By, &one.Reason)
+		return one, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list skipped events: %w", err)
+	}
+	return found, nil
 }
 
 func (p *Projector) parkedOf(ctx context.Context, stream string) (Parked, error) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -155,6 +156,27 @@ func TestWhatTheDatabaseRefusesIsParkedWithoutItsValues(t *testing.T) {
 	}
 }
 
+// A panic would end the process at each start anew.
+func TestAnEventThatTheCodePanicsAtIsParked(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.fill(3, 2)
+	b.projection.before = func(_ context.Context, _ pgx.Tx, batch []eventstore.Opened) error {
+		for _, event := range batch {
+			if event.Stream == "user-01" && event.Version == 2 {
+				panic("canary")
+			}
+		}
+		return nil
+	}
+	p, _ := b.start(t)
+	ready(t, p)
+	parked := parkedOf(t, p)
+	if len(parked) != 1 || parked[0].Version != 2 || !strings.Contains(parked[0].Problem, "panics in projection.") || strings.Contains(parked[0].Problem, "canary") {
+		t.Errorf("%+v", parked)
+	}
+}
+
 // A skip holds as long as the event cannot be applied, and no longer.
 func TestASkippedEventIsLeftOutForAReason(t *testing.T) {
 	t.Parallel()
@@ -163,7 +185,8 @@ func TestASkippedEventIsLeftOutForAReason(t *testing.T) {
 	cure := b.poisoned(map[string]error{place1("user-01", 2): errBad})
 	p, _ := b.start(t)
 	ready(t, p)
-	if _, err := p.Skip(t.Context(), "user-01", 3, "of no use", "user-9"); !errors.Is(err, ErrNotParked) {
+	var other *OtherParkedError
+	if _, err := p.Skip(t.Context(), "user-01", 3, "of no use", "user-9"); !errors.As(err, &other) || other.Version != 2 {
 		t.Errorf("skip another event than the parked one: %v", err)
 	}
 	outcome, err := p.Skip(t.Context(), "user-01", 2, "of no use", "user-9")
@@ -179,8 +202,12 @@ func TestASkippedEventIsLeftOutForAReason(t *testing.T) {
 		}
 	}
 	b.wantFold(t, without)
-	if n := b.count(t, `SELECT count(*) FROM read.skipped WHERE stream_id = 'user-01' AND version = 2 AND reason = 'of no use' AND skipped_by = 'user-9'`); n != 1 {
-		t.Errorf("the reason is not kept")
+	skipped, err := p.Skipped(t.Context())
+	if err != nil || len(skipped) != 1 {
+		t.Fatalf("%+v, %v", skipped, err)
+	}
+	if s := skipped[0]; s.Log != "test" || s.Stream != "user-01" || s.Version != 2 || s.Type != counted || s.By != "user-9" || s.Reason != "of no use" || time.Since(s.At) > time.Hour {
+		t.Errorf("what is kept of it: %+v", s)
 	}
 	// A rebuild leaves it out again, without parking …
 	mustRebuild(t, p)
@@ -222,7 +249,7 @@ func TestARollbackTriesWhatWaitsInTheFormerRows(t *testing.T) {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
 	served := b.projection.rowsOf(t, b.pool, 2)
-	if _, err := p.Rollback(t.Context()); err != nil {
+	if _, err := p.Rollback(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
 	for stream, row := range b.projection.rowsOf(t, b.pool, 1) {

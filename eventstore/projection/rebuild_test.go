@@ -129,7 +129,10 @@ func TestRebuildServesAndTheFormerGenerationIsFedUntilItIsDropped(t *testing.T) 
 	})
 	b.wantGeneration(t, 1)
 
-	back, err := p.Rollback(t.Context())
+	if _, err := p.Rollback(t.Context(), 2); !errors.Is(err, ErrNoFormer) {
+		t.Errorf("roll back to what serves: %v", err)
+	}
+	back, err := p.Rollback(t.Context(), 1)
 	if err != nil || back != 1 {
 		t.Fatalf("roll back: %d, %v", back, err)
 	}
@@ -140,16 +143,19 @@ func TestRebuildServesAndTheFormerGenerationIsFedUntilItIsDropped(t *testing.T) 
 	b.await(t, p, "user-00", "user-05")
 	b.wantGeneration(t, 1)
 
-	if dropped, err := p.Drop(t.Context()); err != nil || dropped != 2 {
+	if _, err := p.Drop(t.Context(), 1); !errors.Is(err, ErrNoFormer) {
+		t.Errorf("drop what serves: %v", err)
+	}
+	if dropped, err := p.Drop(t.Context(), 2); err != nil || dropped != 2 {
 		t.Fatalf("drop: %d, %v", dropped, err)
 	}
 	eventually(t, "the generation is gone", func() bool { return states(t, p) == "1 serving" })
 	b.wantNothingOf(t, 2)
 	b.wantGeneration(t, 1)
-	if _, err := p.Drop(t.Context()); !errors.Is(err, ErrNoFormer) {
+	if _, err := p.Drop(t.Context(), 0); !errors.Is(err, ErrNoFormer) {
 		t.Errorf("drop nothing: %v", err)
 	}
-	if _, err := p.Rollback(t.Context()); !errors.Is(err, ErrNoFormer) {
+	if _, err := p.Rollback(t.Context(), 0); !errors.Is(err, ErrNoFormer) {
 		t.Errorf("roll back to nothing: %v", err)
 	}
 }
@@ -405,7 +411,7 @@ func TestReadersNeverSeeOlderRowsThroughSwaps(t *testing.T) {
 			t.Errorf("%+v", done)
 		}
 	}
-	if _, err := q.Rollback(t.Context()); err != nil {
+	if _, err := q.Rollback(t.Context(), 0); err != nil {
 		t.Error(err)
 	}
 	stop()

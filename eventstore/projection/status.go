@@ -116,10 +116,17 @@ type status struct {
 	oldest time.Time
 	// unseen is since when the log was to be read; zero once it was.
 	unseen time.Time
+	// answer is when the log has to have answered that is being read; zero while
+	// none is.
+	answer time.Time
 	// batch is since when a batch is being applied, unread since when the log
 	// cannot be read; zero for neither.
 	batch, unread time.Time
 }
+
+// slowAnswer is from when on a log that does not answer is a lag: what it has,
+// nobody knows.
+const slowAnswer = time.Second
 
 // maxUnknown bounds the types that are counted.
 const maxUnknown = 100
@@ -132,6 +139,14 @@ func (s *status) begins() {
 	defer s.mu.Unlock()
 	s.caughtUp = false
 	s.unseen = time.Now()
+}
+
+// reads notes that the log is being read, and has to answer by then; the zero
+// time, that it is not.
+func (s *status) reads(answer time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answer = answer
 }
 
 // behind notes how many events of the log are not in the rows, the oldest of
@@ -305,6 +320,9 @@ func (s *status) stats() Stats {
 		if !since.IsZero() {
 			stats.Lag = max(now.Sub(since), stats.Lag)
 		}
+	}
+	if late := now.Sub(s.answer); !s.answer.IsZero() && late > slowAnswer {
+		stats.Lag = max(late, stats.Lag)
 	}
 	for _, failure := range s.failures {
 		if failure != nil {

@@ -69,10 +69,12 @@ func (t *tail) run(ctx context.Context) {
 		if !reached { // nobody waits for what is old
 			limit = catchUpLimit
 		}
+		t.status.reads(time.Now().Add(wait))
 		page, err := readPage(ctx, t.source, t.log, cursor, limit, wait)
 		if ctx.Err() != nil {
 			return
 		}
+		t.status.reads(time.Time{})
 		t.status.report(partLog, err)
 		if err != nil {
 			if errors.Is(err, eventstore.ErrEpochChanged) || errors.Is(err, eventstore.ErrCursorInvalid) {
@@ -86,6 +88,9 @@ func (t *tail) run(ctx context.Context) {
 			continue
 		}
 		retry.Reset()
+		if !page.AtHead && len(page.Events) > 0 { // told now, since the page may have to wait for its turn
+			t.status.behind(int64(len(page.Events))+page.Remaining, page.Events[0].OccurredAt, false)
+		}
 		late, err := t.submit(ctx, page)
 		if err != nil {
 			return

@@ -25,12 +25,17 @@ type paced struct {
 	waits atomic.Int64
 	// events counts what was read.
 	events atomic.Int64
+	// slow is how much longer a read takes; held, that pages are not applied.
+	slow atomic.Int64
+	held atomic.Bool
 }
 
 func (p *paced) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
 	p.polls.Add(1)
 	p.waits.Store(int64(wait))
-	return p.log.ReadLog(ctx, after, limit, wait)
+	page, err := p.log.ReadLog(ctx, after, limit, wait)
+	<-time.After(time.Duration(p.slow.Load()))
+	return page, err
 }
 
 func (p *paced) waiting() time.Duration { return time.Duration(p.waits.Load()) }
@@ -42,7 +47,11 @@ func (p *paced) begin(ctx context.Context) *tail {
 	tail := &tail{
 		log:    "test",
 		source: p,
-		submit: func(_ context.Context, page eventstore.Page) (bool, error) {
+		submit: func(ctx context.Context, page eventstore.Page) (bool, error) {
+			if p.held.Load() {
+				<-ctx.Done()
+				return false, ctx.Err()
+			}
 			p.events.Add(int64(len(page.Events)))
 			return p.late.Load() && len(page.Events) > 0, nil
 		},
@@ -66,6 +75,40 @@ func bubble(t *testing.T, test func(t *testing.T, ctx context.Context)) {
 		defer synctest.Wait()
 		defer cancel()
 		test(t, ctx)
+	})
+}
+
+// A page may have to wait behind what the broker has brought, and a log under a
+// large append may be slow to answer: neither is a reason to tell of no lag.
+func TestWhatIsBehindIsToldBeforeItIsApplied(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, ctx context.Context) {
+		p := &paced{}
+		tail := p.begin(ctx)
+		pass(3 * time.Second)
+		<-tail.caughtUp
+		if stats := p.status.stats(); stats.LagEvents != 0 || stats.Lag != 0 {
+			t.Fatalf("at the head: %+v", stats)
+		}
+		p.slow.Store(int64(time.Minute))
+		pass(headWait)
+		if stats := p.status.stats(); stats.Lag < 2*time.Second {
+			t.Errorf("while the log does not answer: %+v", stats)
+		}
+		p.slow.Store(0)
+		pass(time.Minute)
+		if stats := p.status.stats(); stats.Lag != 0 {
+			t.Errorf("once it has: %+v", stats)
+		}
+		p.held.Store(true)
+		p.log.set(func(l *fakeLog) { l.small = 10 })
+		for range 25 {
+			p.log.append("user-1", counted)
+		}
+		pass(headWait)
+		if stats := p.status.stats(); stats.LagEvents != 25 || stats.Lag < headWait {
+			t.Errorf("while the first page waits: %+v", stats)
+		}
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/internal/panicking"
 )
 
 var (
@@ -313,7 +314,8 @@ func (c *Codec) kind(eventType string) (kind, error) {
 	return kind{message: message, shape: c.shape(message.Descriptor())}, nil
 }
 
-func (c *Codec) decodeOne(event *eventstore.Event, of kind, keys map[string]Key, opened *eventstore.Opened) error {
+func (c *Codec) decodeOne(event *eventstore.Event, of kind, keys map[string]Key, opened *eventstore.Opened) (err error) {
+	defer panicking.Caught(&err)
 	payload, err := c.upcast(event, of.shape.version)
 	if err != nil {
 		return err

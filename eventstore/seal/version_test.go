@@ -114,6 +114,9 @@ func TestVersionsThatCannotBeReadAreFaultsThatNameTheEvent(t *testing.T) {
 		}
 		return former(eventType, version)
 	}
+	panics := func(string, int32) func(map[string]any) (map[string]any, error) {
+		return func(payload map[string]any) (map[string]any, error) { panic(payload) }
+	}
 	for name, c := range map[string]struct {
 		upcasters seal.Upcasters
 		version   int32
@@ -127,6 +130,7 @@ func TestVersionsThatCannotBeReadAreFaultsThatNameTheEvent(t *testing.T) {
 		"without a step":          {gap, 1, `{}`, nil},
 		"refused by a step":       {former, 1, `{"town":""}`, errNoTown},
 		"a step to another type":  {former, 1, `{"town":7}`, nil},
+		"a step that panics":      {panics, 1, `{"town":"Oslo"}`, nil},
 		"nothing":                 {former, 1, ``, nil},
 		"no object":               {former, 1, `null`, nil},
 		"a list":                  {former, 1, `[]`, nil},

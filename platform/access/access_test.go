@@ -118,6 +118,9 @@ func TestWhoMayCall(t *testing.T) {
 			if got := reason.Of(err); got != test.want || (err == nil) != (test.want == allowed) {
 				t.Fatalf("got %v, want %v", err, test.want)
 			}
+			if needed := test.rule.GetPermission(); strings.HasSuffix(test.name, "not granted") && !strings.HasSuffix(err.Error(), " "+needed) {
+				t.Errorf("%v does not name %s", err, needed)
+			}
 			if err == nil {
 				_, person := access.PrincipalFrom(ctx)
 				needed := (test.rule.GetSignedIn() || test.rule.GetPermission() != "") && !slices.Contains(test.rule.GetUnaccompanied(), test.caller)

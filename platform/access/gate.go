@@ -69,7 +69,7 @@ func (g *gate) pass(ctx context.Context, rule *optionsv1.Access, header http.Hea
 		return nil, reason.New(musterv1.Reason_REASON_PASSWORD_CHANGE_REQUIRED)
 	}
 	if permission := rule.GetPermission(); permission != "" && !principal.May(permission) {
-		err := denied(fmt.Errorf("no role of the person grants %s", permission))
+		err := reason.New(musterv1.Reason_REASON_PERMISSION_DENIED, reason.Message("You may not call this method without the permission "+permission))
 		challenge(err, `Bearer error="insufficient_scope"`)
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package reason
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"regexp"
@@ -80,7 +81,8 @@ func classify(ctx context.Context, err error) *fault {
 		return because(musterv1.Reason_REASON_DEADLINE_EXCEEDED, err)
 	case errors.Is(err, context.Canceled):
 		return givenUp(ctx, err)
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET),
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.ErrUnexpectedEOF), // a connection that ended within an answer
 		errors.As(err, &dial) && dial.Op == "dial", isAway(err):
 		return because(musterv1.Reason_REASON_UNAVAILABLE, err)
 	default:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -104,6 +105,8 @@ func TestWhatTheClientIsTold(t *testing.T) {
 		"another service lacks it":      {connect.NewWireError(connect.CodeUnimplemented, canary), musterv1.Reason_REASON_INTERNAL, true},
 		"another service is away":       {connect.NewError(connect.CodeUnavailable, canary), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"connection refused":            {fmt.Errorf("canary: %w", syscall.ECONNREFUSED), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a connection that is cut":      {fmt.Errorf("canary: %w", io.ErrUnexpectedEOF), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a connection that is closed":   {fmt.Errorf("canary: %w", syscall.EPIPE), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a database that shuts down":    {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "57P01"}), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a database that is not there":  {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "3D000"}), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a statement that is wrong":     {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "42601"}), musterv1.Reason_REASON_INTERNAL, true},

@@ -129,6 +129,7 @@ func projectionOf(said *statusv1.ProjectionHealth) *musterv1.ProjectionHealth {
 		OldestParkedAt:  said.GetOldestParkedAt(),
 		Generation:      said.GetGeneration(),
 		Progress:        said.Progress,
+		UnknownEvents:   said.GetUnknownEvents(),
 	}
 }
 

@@ -39,13 +39,9 @@ var _ musterv1connect.OperationsServiceHandler = (*Operations)(nil)
 // ListProjections asks all services at once, and names those that do not answer.
 func (o *Operations) ListProjections(ctx context.Context, request *connect.Request[musterv1.ListProjectionsRequest]) (*connect.Response[musterv1.ListProjectionsResponse], error) {
 	response := &musterv1.ListProjectionsResponse{}
-	for _, told := range everywhere(ctx, o, projectionv1connect.ProjectionServiceClient.ListProjections, request.Msg) {
-		if told.err != nil {
-			response.Unreachable = append(response.Unreachable, told.service)
-			continue
-		}
-		response.Projections = append(response.Projections, told.response.GetProjections()...)
-	}
+	response.Unreachable = everywhere(ctx, o, projectionv1connect.ProjectionServiceClient.ListProjections, request.Msg, func(told *musterv1.ListProjectionsResponse) {
+		response.Projections = append(response.Projections, told.GetProjections()...)
+	})
 	slices.SortStableFunc(response.Projections, func(a, b *musterv1.Projection) int { return cmp.Compare(a.GetName(), b.GetName()) })
 	return unlessGone(ctx, response)
 }
@@ -81,13 +77,9 @@ func (o *Operations) ListParkedEvents(ctx context.Context, request *connect.Requ
 		return whereItIs(ctx, o, projectionv1connect.ProjectionServiceClient.ListParkedEvents, request.Msg)
 	}
 	response := &musterv1.ListParkedEventsResponse{}
-	for _, told := range everywhere(ctx, o, projectionv1connect.ProjectionServiceClient.ListParkedEvents, request.Msg) {
-		if told.err != nil {
-			response.Unreachable = append(response.Unreachable, told.service)
-			continue
-		}
-		response.Events = append(response.Events, told.response.GetEvents()...)
-	}
+	response.Unreachable = everywhere(ctx, o, projectionv1connect.ProjectionServiceClient.ListParkedEvents, request.Msg, func(told *musterv1.ListParkedEventsResponse) {
+		response.Events = append(response.Events, told.GetEvents()...)
+	})
 	slices.SortStableFunc(response.Events, func(a, b *musterv1.ParkedEvent) int {
 		return a.GetParkedAt().AsTime().Compare(b.GetParkedAt().AsTime())
 	})
@@ -109,6 +101,21 @@ func (o *Operations) SkipParkedEvent(ctx context.Context, request *connect.Reque
 	return whereItIs(ctx, o, projectionv1connect.ProjectionServiceClient.SkipParkedEvent, request.Msg)
 }
 
+// ListSkippedEvents tells those of one projection, or of all.
+func (o *Operations) ListSkippedEvents(ctx context.Context, request *connect.Request[musterv1.ListSkippedEventsRequest]) (*connect.Response[musterv1.ListSkippedEventsResponse], error) {
+	if request.Msg.GetProjection() != "" {
+		return whereItIs(ctx, o, projectionv1connect.ProjectionServiceClient.ListSkippedEvents, request.Msg)
+	}
+	response := &musterv1.ListSkippedEventsResponse{}
+	response.Unreachable = everywhere(ctx, o, projectionv1connect.ProjectionServiceClient.ListSkippedEvents, request.Msg, func(told *musterv1.ListSkippedEventsResponse) {
+		response.Events = append(response.Events, told.GetEvents()...)
+	})
+	slices.SortStableFunc(response.Events, func(a, b *musterv1.SkippedEvent) int {
+		return b.GetSkippedAt().AsTime().Compare(a.GetSkippedAt().AsTime())
+	})
+	return unlessGone(ctx, response)
+}
+
 // operation is one method of a service's ProjectionService.
 type operation[Req, Res any] func(projectionv1connect.ProjectionServiceClient, context.Context, *connect.Request[Req]) (*connect.Response[Res], error)
 
@@ -119,21 +126,24 @@ type told[Res any] struct {
 	err      error
 }
 
-// everywhere asks all services at once, and gives their answers by the names of
-// the services.
-func everywhere[Req, Res any](ctx context.Context, o *Operations, ask operation[Req, Res], request *Req) []told[Res] {
+// everywhere asks all services at once, gives their answers by the names of the
+// services, and names those that do not answer.
+func everywhere[Req, Res any](ctx context.Context, o *Operations, ask operation[Req, Res], request *Req, take func(*Res)) (unreachable []string) {
 	answers := make([]told[Res], len(o.Services))
 	var asked sync.WaitGroup
 	for i, service := range slices.Sorted(maps.Keys(o.Services)) {
-		asked.Go(func() {
-			answers[i] = askOne(ctx, o.Services[service], service, listTimeout, ask, request)
-			if err := answers[i].err; err != nil {
-				o.Logger.WarnContext(ctx, "a service does not tell of its projections", slog.String("asked", service), slog.Any("error", err))
-			}
-		})
+		asked.Go(func() { answers[i] = askOne(ctx, o.Services[service], service, listTimeout, ask, request) })
 	}
 	asked.Wait()
-	return answers
+	for _, answer := range answers {
+		if answer.err != nil {
+			o.Logger.WarnContext(ctx, "a service does not tell of its projections", slog.String("asked", answer.service), slog.Any("error", answer.err))
+			unreachable = append(unreachable, answer.service)
+			continue
+		}
+		take(answer.response)
+	}
+	return unreachable
 }
 
 // whereItIs asks all services at once for what only the one that has the

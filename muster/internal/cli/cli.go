@@ -37,19 +37,23 @@ type exitError int
 func (e exitError) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // Main runs a command line and gives the exit status: 0; 1 for a failure; 2
-// for a command line that is wrong; that of the command for `stack run`.
+// for a command line that is wrong, which a command's Validate tells before
+// anything is done; that of the command for `stack run`.
 func Main(arguments []string, out, errOut io.Writer) int {
 	parser, err := kong.New(&commands{}, kong.Name("muster"),
 		kong.Description("Muster, a self-hosted user-authorization platform."),
-		kong.Writers(out, errOut), kong.Bind(streams{out, errOut}), kong.UsageOnError())
+		kong.Writers(out, errOut), kong.Bind(streams{out, errOut}))
 	if err != nil {
 		_, _ = fmt.Fprintln(errOut, "muster:", err)
 		return 1
 	}
 	parsed, err := parser.Parse(arguments)
 	if err != nil {
-		_, _ = fmt.Fprintln(errOut, "muster:", err)
-		return 2
+		parser.Stdout = errOut // a program that reads the other one has asked for no help
+		if !helpOfGroup(err) {
+			_, _ = fmt.Fprintln(errOut, "muster:", err)
+		}
+		return statusWrong
 	}
 	err = parsed.Run()
 	var exit exitError
@@ -62,6 +66,22 @@ func Main(arguments []string, out, errOut io.Writer) int {
 		_, _ = fmt.Fprintln(errOut, "muster:", err)
 		return 1
 	}
+}
+
+// statusWrong is for a command line that is wrong.
+const statusWrong = 2
+
+// helpOfGroup shows which commands there are where a group of them stands alone,
+// and tells whether it did.
+func helpOfGroup(err error) bool {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil || wrong.Context.Error != nil {
+		return false
+	}
+	if group := wrong.Context.Selected(); group != nil && group.Leaf() {
+		return false
+	}
+	return wrong.Context.PrintUsage(false) == nil
 }
 
 // untilSignal gives a context that ends with the first Ctrl-C, SIGTERM or

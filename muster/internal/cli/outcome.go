@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -103,10 +104,19 @@ func differences(line func(string, ...any), found *musterv1.Verification) {
 	}
 }
 
-// effort tells from how much and in which time: "from 61,725 events in 4s".
+// effort tells from how much and in which time: "from 61,725 events in 4.2s". The
+// events are those that were read; what was told on the way was an estimate.
 func effort(ended *musterv1.Operation) string {
 	took := ended.GetFinishedAt().AsTime().Sub(ended.GetStartedAt().AsTime())
-	return fmt.Sprintf("from %s in %s", amount(ended.GetEventsDone(), "event"), span(max(took, time.Second)))
+	return fmt.Sprintf("from %s in %s", amount(ended.GetEventsDone(), "event"), brief(took))
+}
+
+// brief is like span, with the tenths of a time that is short.
+func brief(d time.Duration) string {
+	if d >= 10*time.Second {
+		return span(d)
+	}
+	return strconv.FormatFloat(max(d, 100*time.Millisecond).Round(100*time.Millisecond).Seconds(), 'f', -1, 64) + "s"
 }
 
 // former is the generation that served before; 0 if there is none.
@@ -124,7 +134,7 @@ func writeProjections(out io.Writer, all []*musterv1.Projection, now time.Time) 
 	table := newTable(out)
 	table.row("NAME", "SERVICE", "STATE", "GENERATION", "LAG", "PARKED", "RATE", "OPERATION")
 	for _, each := range all {
-		generation := count(each.GetGeneration())
+		generation := fmt.Sprint(each.GetGeneration())
 		if former := former(each); former != 0 {
 			generation += fmt.Sprintf(" (%d kept)", former)
 		}
@@ -143,14 +153,31 @@ func writeProjections(out io.Writer, all []*musterv1.Projection, now time.Time) 
 		return err
 	}
 	for _, each := range all {
-		if each.GetProblem() == "" {
-			continue
-		}
-		if _, err := fmt.Fprintf(out, "%s: %s\n", clean(each.GetName()), clean(each.GetProblem())); err != nil {
-			return err
+		for _, wrong := range []string{each.GetProblem(), unknown(each.GetUnknownTypes())} {
+			if wrong == "" {
+				continue
+			}
+			if _, err := fmt.Fprintf(out, "%s: %s\n", clean(each.GetName()), clean(wrong)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// unknown tells of events that the service does not know; empty where it knows all.
+func unknown(types []*musterv1.UnknownType) string {
+	if len(types) == 0 {
+		return ""
+	}
+	events := int64(0)
+	names := make([]string, len(types))
+	for i, each := range types {
+		events += each.GetEvents()
+		names[i] = each.GetType()
+	}
+	return fmt.Sprintf("%s of %s: %s; a newer version has written them; rebuild after upgrading if the projection needs them",
+		amount(events, "event"), amount(int64(len(types)), "unknown type"), strings.Join(names, ", "))
 }
 
 // lately tells what is under way, or what the last operation came to.
@@ -178,7 +205,8 @@ func lately(operation *musterv1.Operation, now time.Time) string {
 	return text
 }
 
-// writeParked writes a table of parked events.
+// writeParked writes a table of parked events. What a command takes stands in it
+// as it takes it: numbers without commas.
 func writeParked(out io.Writer, events []*musterv1.ParkedEvent, now time.Time) error {
 	if len(events) == 0 {
 		_, err := fmt.Fprintln(out, "no event is parked")
@@ -187,13 +215,29 @@ func writeParked(out io.Writer, events []*musterv1.ParkedEvent, now time.Time) e
 	table := newTable(out)
 	table.row("PROJECTION", "STREAM", "VERSION", "TYPE", "GENERATION", "WAITING", "SINCE", "PROBLEM")
 	for _, each := range events {
-		kind := each.GetType()
-		kind = kind[strings.LastIndexByte(kind, '.')+1:]
-		table.row(each.GetProjection(), each.GetStream(), count(each.GetVersion()), kind, count(each.GetGeneration()),
+		table.row(each.GetProjection(), each.GetStream(), fmt.Sprint(each.GetVersion()), last(each.GetType()), fmt.Sprint(each.GetGeneration()),
 			count(each.GetWaiting()), age(each.GetParkedAt(), now), each.GetProblem())
 	}
 	return table.Flush()
 }
+
+// writeSkipped writes a table of events that were left out.
+func writeSkipped(out io.Writer, events []*musterv1.SkippedEvent) error {
+	if len(events) == 0 {
+		_, err := fmt.Fprintln(out, "no event was left out")
+		return err
+	}
+	table := newTable(out)
+	table.row("PROJECTION", "STREAM", "VERSION", "TYPE", "SKIPPED", "BY", "REASON")
+	for _, each := range events {
+		table.row(each.GetProjection(), each.GetStream(), fmt.Sprint(each.GetVersion()), last(each.GetType()),
+			each.GetSkippedAt().AsTime().Format(time.RFC3339), each.GetSkippedBy(), each.GetReason())
+	}
+	return table.Flush()
+}
+
+// last is the name of a type without its package.
+func last(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // writeParkedEvent shows one with what it says.
 func writeParkedEvent(out io.Writer, shown *musterv1.GetParkedEventResponse, now time.Time) error {

@@ -58,6 +58,16 @@ to mend that: muster projection rebuild access
 	expect(t, outcome(verified(&musterv1.Verification{Rows: 1}), ""), "no row differs: 1 row of access compared, from 2,400,000 events in 2m0s\n")
 }
 
+func TestAShortTimeIsNotRoundedUp(t *testing.T) {
+	t.Parallel()
+	for took, want := range map[time.Duration]string{
+		0: "0.1s", 320 * time.Millisecond: "0.3s", 1460 * time.Millisecond: "1.5s", 4 * time.Second: "4s", 9999 * time.Millisecond: "10s",
+		12400 * time.Millisecond: "12s", 131 * time.Second: "2m11s",
+	} {
+		expect(t, brief(took), want)
+	}
+}
+
 func TestWhatWentWrongIsTold(t *testing.T) {
 	t.Parallel()
 	seen := rebuilt()
@@ -73,6 +83,7 @@ func TestProjectionsAreATable(t *testing.T) {
 	building := rebuilt()
 	building.Name, building.Generation, building.Operation = "users", 1, halfway()
 	building.Generations = building.Generations[1:]
+	building.UnknownTypes = []*musterv1.UnknownType{{Type: "muster.identity.events.v1.NicknameChosen", Events: 12}}
 	failing := &musterv1.Projection{
 		Name: "files", Service: "media", State: musterv1.ProjectionState_PROJECTION_STATE_FAILING, Problem: "the log is away", Generation: 1,
 		LagEvents: 1500, Lag: durationpb.New(95 * time.Second), EventsPerSecond: 41.5, Parked: 2, OldestParkedAt: timestamppb.New(noon().Add(-26 * time.Hour)),
@@ -89,6 +100,7 @@ avatars  credentials  live     2 (1 kept)  0             0          0.0/s   veri
 files    media        failing  1           1,500, 1m35s  2, 26h05m  41.5/s  -
 users    credentials  live     1           0             0          0.0/s   rebuild into 2, 51%, 1m4s left
 files: the log is away
+users: 12 events of 1 unknown type: muster.identity.events.v1.NicknameChosen; a newer version has written them; rebuild after upgrading if the projection needs them
 `)
 }
 
@@ -112,6 +124,34 @@ func TestParkedEventsAreATable(t *testing.T) {
 	}
 	expect(t, out.String(), `PROJECTION  STREAM     VERSION  TYPE          GENERATION  WAITING  SINCE  PROBLEM
 access      user-0199  3        RolesChanged  1           2        1m0s   open event: key is not in the keyring
+`)
+}
+
+// What a command takes can be copied from it.
+func TestNumbersThatACommandTakesHaveNoCommas(t *testing.T) {
+	t.Parallel()
+	event := poison().GetEvent()
+	event.Version, event.Generation = 1234, 5678
+	var out strings.Builder
+	if err := writeParked(&out, []*musterv1.ParkedEvent{event}, noon()); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), " 1234 ") || !strings.Contains(out.String(), " 5678 ") {
+		t.Error(out.String())
+	}
+}
+
+func TestSkippedEventsAreATable(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	if err := writeSkipped(&out, []*musterv1.SkippedEvent{{
+		Projection: "access", Service: "credentials", Log: "identity", Stream: "user-0199", Version: 1234, Type: "muster.identity.events.v1.RolesChanged",
+		SkippedAt: timestamppb.New(noon()), SkippedBy: "user-0198", Reason: "ticket\n4711",
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, out.String(), `PROJECTION  STREAM     VERSION  TYPE          SKIPPED               BY         REASON
+access      user-0199  1234     RolesChanged  2026-03-02T12:00:00Z  user-0198  ticket?4711
 `)
 }
 

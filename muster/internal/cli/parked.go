@@ -6,13 +6,14 @@ import (
 	"fmt"
 	"io"
 	"time"
+	"unicode/utf8"
 
 	"github.com/muster-id/muster/muster/internal/operator"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
 type parked struct {
-	List  parkedList  `cmd:"" help:"Show the events that could not be applied."`
+	List  parkedList  `cmd:"" help:"Show the events that could not be applied; with --skipped, those that were left out."`
 	Show  parkedShow  `cmd:"" help:"Show one of them, with what it says."`
 	Retry parkedRetry `cmd:"" help:"Apply a parked event and all that wait behind it."`
 	Skip  parkedSkip  `cmd:"" help:"Leave a parked event out for good, for a reason that is kept, and apply what waits behind it."`
@@ -20,6 +21,7 @@ type parked struct {
 
 type parkedList struct {
 	Projection string `arg:"" optional:"" help:"Of this projection only."`
+	Skipped    bool   `help:"Those that were left out, the last one first: by whom, and why."`
 	answered
 	place
 }
@@ -33,18 +35,26 @@ func (c *parkedList) Run(streams streams) error {
 	defer client.Close()
 	ctx, stop := untilInterrupted()
 	defer stop()
+	if c.Skipped {
+		all, missing := client.SkippedEvents(ctx, c.Projection)
+		if all == nil { // there is no such projection
+			return missing
+		}
+		return errors.Join(c.answer(streams.out, all, func() error { return writeSkipped(streams.out, all.GetEvents()) }), missing)
+	}
 	all, missing := client.ParkedEvents(ctx, c.Projection)
-	if all == nil { // there is no such projection
+	if all == nil {
 		return missing
 	}
-	if c.JSON {
-		return errors.Join(writeJSON(streams.out, all), missing)
-	}
-	return errors.Join(writeParked(streams.out, all.GetEvents(), time.Now()), missing)
+	return errors.Join(c.answer(streams.out, all, func() error { return writeParked(streams.out, all.GetEvents(), time.Now()) }), missing)
 }
 
-// errWhichStream refuses arguments that name no stream.
-var errWhichStream = errors.New("name the stream, or the projection and the stream")
+// What Validate refuses.
+var (
+	errWhichStream = errors.New("name the stream, or the projection and the stream")
+	errRetryWhich  = errors.New("name the stream, or the projection and the stream; or --all, which tries each one")
+	errAllAndOne   = errors.New("--all goes with a projection or with nothing: each of its streams is tried")
+)
 
 // stream is a stream that waits.
 type stream struct {
@@ -53,11 +63,16 @@ type stream struct {
 	place
 }
 
-// do finds the projection and works on the stream.
-func (c stream) do(ctx context.Context, work func(of *operator.Projection, stream string) error) error {
+// Validate refuses arguments that name no stream.
+func (c stream) Validate() error {
 	if len(c.Of) > 2 {
 		return errWhichStream
 	}
+	return nil
+}
+
+// do finds the projection and works on the stream.
+func (c stream) do(ctx context.Context, work func(of *operator.Projection, stream string) error) error {
 	client, err := c.open()
 	if err != nil {
 		return err
@@ -86,10 +101,7 @@ func (c *parkedShow) Run(streams streams) error {
 		if err != nil {
 			return err
 		}
-		if c.JSON {
-			return writeJSON(streams.out, shown)
-		}
-		return writeParkedEvent(streams.out, shown, time.Now())
+		return c.answer(streams.out, shown, func() error { return writeParkedEvent(streams.out, shown, time.Now()) })
 	})
 }
 
@@ -100,15 +112,23 @@ type parkedRetry struct {
 	place
 }
 
+// Validate refuses arguments that do not say what to try.
+func (c *parkedRetry) Validate() error {
+	switch {
+	case c.All && len(c.Of) > 1:
+		return errAllAndOne
+	case !c.All && (len(c.Of) == 0 || len(c.Of) > 2):
+		return errRetryWhich
+	}
+	return nil
+}
+
 // Run tries again. Its status is 1 when a stream waits still.
 func (c *parkedRetry) Run(streams streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	if c.All {
 		return c.all(ctx, streams)
-	}
-	if len(c.Of) == 0 {
-		return errWhichStream
 	}
 	one := stream{Of: c.Of, answered: c.answered, place: c.place}
 	return one.do(ctx, func(of *operator.Projection, stream string) error {
@@ -136,9 +156,6 @@ func (c *parkedRetry) retry(ctx context.Context, streams streams, of *operator.P
 // all tries each stream once, and goes on where one fails. As lists are bounded
 // it asks for another one until nothing new stands in it.
 func (c *parkedRetry) all(ctx context.Context, streams streams) error {
-	if len(c.Of) > 1 {
-		return errors.New("--all goes with a projection or with nothing: each of its streams is tried")
-	}
 	projection := ""
 	if len(c.Of) == 1 {
 		projection = c.Of[0]
@@ -201,8 +218,25 @@ func (c *parkedRetry) sumUp(streams streams, tried, failed int, missing error) e
 
 type parkedSkip struct {
 	stream
-	Version int64  `help:"The event's version, as \"list\" shows it: so that no other one is skipped." required:"" placeholder:"N"`
-	Reason  string `help:"Why; for whoever asks later." required:"" placeholder:"TEXT"`
+	Version ordinal `help:"The event's version, as \"list\" shows it: so that no other one is skipped." required:"" placeholder:"N"`
+	Reason  motive  `help:"Why, in 3 to 500 characters; for whoever asks later." required:"" placeholder:"TEXT"`
+}
+
+// motive is why somebody leaves an event out.
+type motive string
+
+// The lengths of a motive, in characters, as the services bound it.
+const (
+	shortestMotive = 3
+	longestMotive  = 500
+)
+
+// Validate refuses one that says nothing, or too much.
+func (m motive) Validate() error {
+	if length := utf8.RuneCountInString(string(m)); length < shortestMotive || length > longestMotive {
+		return fmt.Errorf("it takes %d to %d characters, and these are %d", shortestMotive, longestMotive, length)
+	}
+	return nil
 }
 
 // Run leaves the event out. Its status is 1 when the stream waits still, behind
@@ -211,7 +245,7 @@ func (c *parkedSkip) Run(streams streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	return c.do(ctx, func(of *operator.Projection, stream string) error {
-		answer, err := of.Skip(context.WithoutCancel(ctx), stream, c.Version, c.Reason)
+		answer, err := of.Skip(context.WithoutCancel(ctx), stream, int64(c.Version), string(c.Reason))
 		if err != nil {
 			return err
 		}

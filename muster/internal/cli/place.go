@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"errors"
+	"slices"
 
 	"github.com/muster-id/muster/muster/internal/operator"
 )
@@ -22,16 +23,28 @@ const defaultData = ".muster"
 // errHalfAPlace refuses some addresses without the others.
 var errHalfAPlace = errors.New("--certificates, --identity, --credentials and --media go together: give all of them, or --data")
 
-// open finds the services. A data directory that is named goes before addresses,
-// which may stand in the environment.
+// byAddress tells whether addresses are given. A data directory that is named goes
+// before them, as they may stand in the environment.
+func (p place) byAddress() bool {
+	return p.Data == "" && cmp.Or(p.addresses()...) != ""
+}
+
+// addresses are all that is needed where no data directory is.
+func (p place) addresses() []string {
+	return []string{p.Certificates, p.Identity, p.Credentials, p.Media}
+}
+
+// Validate refuses some addresses without the others.
+func (p place) Validate() error {
+	if p.byAddress() && slices.Contains(p.addresses(), "") {
+		return errHalfAPlace
+	}
+	return nil
+}
+
+// open finds the services.
 func (p place) open() (*operator.Client, error) {
-	given := []string{p.Certificates, p.Identity, p.Credentials, p.Media}
-	if p.Data == "" && cmp.Or(given...) != "" {
-		for _, each := range given {
-			if each == "" {
-				return nil, errHalfAPlace
-			}
-		}
+	if p.byAddress() {
 		return operator.Open(operator.Places{
 			Certificates: p.Certificates,
 			URLs:         map[string]string{"identity": p.Identity, "credentials": p.Credentials, "media": p.Media},

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/muster/internal/operator"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -24,11 +27,31 @@ type answered struct {
 	JSON bool `help:"Answer in JSON, one object a line."`
 }
 
+// answer writes a message in JSON, or what words says of it.
+func (a answered) answer(out io.Writer, message proto.Message, words func() error) error {
+	if a.JSON {
+		return writeJSON(out, message)
+	}
+	return words()
+}
+
 // named is a command on one projection.
 type named struct {
 	Name string `arg:"" help:"Name of the projection, as \"list\" shows it."`
 	answered
 	place
+}
+
+// ordinal is a number that counts from 1: of a generation, or of an event in its
+// stream. It is 0 where none is given.
+type ordinal int64
+
+// Validate refuses a number that was given and that nothing has.
+func (n ordinal) Validate() error {
+	if n < 1 {
+		return errors.New("the numbers begin with 1")
+	}
+	return nil
 }
 
 // do opens the place, finds the projection and works on it.
@@ -46,6 +69,7 @@ func (c named) do(ctx context.Context, work func(*operator.Projection) error) er
 }
 
 type projectionList struct {
+	Name string `arg:"" optional:"" help:"This projection only."`
 	answered
 	place
 }
@@ -59,11 +83,27 @@ func (c *projectionList) Run(streams streams) error {
 	defer client.Close()
 	ctx, stop := untilInterrupted()
 	defer stop()
-	all, missing := client.Projections(ctx)
-	if c.JSON {
-		return errors.Join(writeJSON(streams.out, all), missing)
+	all, missing := c.look(ctx, client)
+	if all == nil { // there is no such projection
+		return missing
 	}
-	return errors.Join(writeProjections(streams.out, all.GetProjections(), time.Now()), missing)
+	return errors.Join(c.answer(streams.out, all, func() error { return writeProjections(streams.out, all.GetProjections(), time.Now()) }), missing)
+}
+
+// look gives all, or the one that is named.
+func (c *projectionList) look(ctx context.Context, client *operator.Client) (*musterv1.ListProjectionsResponse, error) {
+	if c.Name == "" {
+		return client.Projections(ctx)
+	}
+	projection, err := client.Projection(ctx, c.Name)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := projection.Look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &musterv1.ListProjectionsResponse{Projections: []*musterv1.Projection{seen}}, nil
 }
 
 // waiting is how long a command stays with what it began.
@@ -142,14 +182,17 @@ func (c *projectionCancel) Run(streams streams) error {
 	})
 }
 
-type projectionRollback struct{ named }
+type projectionRollback struct {
+	named
+	Generation ordinal `help:"The generation that is to serve again, as \"list\" shows it: so that no other one does." placeholder:"N"`
+}
 
 // Run lets the former generation serve.
 func (c *projectionRollback) Run(streams streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	return c.do(ctx, func(projection *operator.Projection) error {
-		answer, err := projection.Rollback(context.WithoutCancel(ctx))
+		answer, err := projection.Rollback(context.WithoutCancel(ctx), int64(c.Generation))
 		if err != nil {
 			return err
 		}
@@ -162,14 +205,17 @@ func (c *projectionRollback) Run(streams streams) error {
 	})
 }
 
-type projectionDrop struct{ named }
+type projectionDrop struct {
+	named
+	Generation ordinal `help:"The generation that is to be deleted, as \"list\" shows it: so that no other one is." placeholder:"N"`
+}
 
 // Run begins to delete the former generation.
 func (c *projectionDrop) Run(streams streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	return c.do(ctx, func(projection *operator.Projection) error {
-		answer, err := projection.Drop(context.WithoutCancel(ctx))
+		answer, err := projection.Drop(context.WithoutCancel(ctx), int64(c.Generation))
 		if err != nil {
 			return err
 		}

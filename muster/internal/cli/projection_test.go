@@ -63,7 +63,7 @@ func TestARebuildIsWaitedFor(t *testing.T) {
 	w := operatortest.Start(t)
 	w.Services["credentials"].Then(operatortest.Reads(1, 9, 1), operatortest.Away, operatortest.Serves)
 	got := run(w, "projection", "rebuild", "access")
-	got.is(t, 0, "has begun", "trying again", "it answers again", "generation 2 serves", "generation 1 is kept", "muster projection rollback access", "muster projection drop access")
+	got.is(t, 0, "has begun", "; trying again", "it answers again", "generation 2 serves", "generation 1 is kept", "muster projection rollback access", "muster projection drop access")
 	if strings.Contains(got.out, "has begun") {
 		t.Error("what comes out at the end cannot be piped: the way is in it")
 	}
@@ -117,6 +117,23 @@ func TestCancelWaitsUntilItIsGone(t *testing.T) {
 	}
 }
 
+// A crash of PostgreSQL makes it begin with the first event again.
+func TestARebuildThatStartsOverIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	w.Services["credentials"].Then(operatortest.Reads(8, 1, 1), operatortest.StartsOver, operatortest.Serves)
+	run(w, "projection", "rebuild", "access").is(t, 0, "the rebuild of access starts over, into generation 3", "generation 3 serves", "generation 1 is kept")
+	w = operatortest.Start(t)
+	w.Services["credentials"].Then(operatortest.Reads(8, 1, 1), operatortest.StartsOver, operatortest.Serves)
+	got := run(w, "projection", "rebuild", "access", "--json")
+	got.is(t, 0)
+	var last struct{ State, Generation string }
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.State != "OPERATION_STATE_DONE" || last.Generation != "3" {
+		t.Errorf("the last object is %s, %v", lines[len(lines)-1], err)
+	}
+}
+
 // A script reads one object a line, and the outcome last.
 func TestJSONIsOneObjectALine(t *testing.T) {
 	t.Parallel()
@@ -136,7 +153,7 @@ func TestJSONIsOneObjectALine(t *testing.T) {
 	if len(states) < 2 || states[0] != "OPERATION_STATE_RUNNING" || states[len(states)-1] != "OPERATION_STATE_DONE" || got.errOut != "" {
 		t.Errorf("states %v, beside them %q", states, got.errOut)
 	}
-	for _, command := range [][]string{{"projection", "list"}, {"projection", "drop", "access"}, {"parked", "list"}} {
+	for _, command := range [][]string{{"projection", "list"}, {"projection", "list", "access"}, {"projection", "drop", "access"}, {"parked", "list"}, {"parked", "list", "--skipped"}} {
 		got := run(w, append(command, "--json")...)
 		got.is(t, 0)
 		if !json.Valid([]byte(got.out)) || strings.Count(got.out, "\n") != 1 {
@@ -150,16 +167,80 @@ func TestListShowsTheOthersWhereOneServiceIsAway(t *testing.T) {
 	w := operatortest.Start(t)
 	w.Services["identity"].Fail(reason.New(musterv1.Reason_REASON_UNAVAILABLE))
 	run(w, "projection", "list").is(t, 1, "access", "files", "muster: identity: ")
+	run(w, "projection", "list", "access").is(t, 0, "access") // it is not theirs
+	run(w, "projection", "list", "users").is(t, 1, "muster: identity: ", "they have access, files")
 	run(w, "parked", "list").is(t, 1, "no event is parked", "muster: identity: ")
+	run(w, "parked", "list", "--skipped").is(t, 1, "no event was left out", "muster: identity: ")
 }
 
 func TestWhatCannotBeDoneIsToldWithWhatCan(t *testing.T) {
 	t.Parallel()
 	w := operatortest.Start(t)
 	run(w, "projection", "rebuild", "acces").is(t, 1, `"acces"`, "access, avatars, files, users")
+	run(w, "projection", "list", "acces").is(t, 1, `"acces"`, "access, avatars, files, users")
+	run(w, "parked", "list", "acces", "--skipped").is(t, 1, `"acces"`, "access, avatars, files, users")
 	run(w, "projection", "rollback", "access").is(t, 1, "There are no former rows", "Only a rebuild")
-	run(w, "projection", "drop", "access").is(t, 0, "generation 1 is being deleted")
-	run(w, "projection", "rebuild").is(t, 2)
+	run(w, "projection", "rebuild", "access", "--detach").is(t, 0)
+	run(w, "projection", "verify", "access").is(t, 1, "`muster projection cancel NAME` gives it up")
+}
+
+func TestOneProjectionIsListedAlone(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	got := run(w, "projection", "list", "access")
+	got.is(t, 0, "access")
+	if strings.Contains(got.out, "users") {
+		t.Errorf("it shows others:\n%s", got.out)
+	}
+}
+
+// So that nobody deletes another generation than the one that was looked at.
+func TestTheGenerationThatIsMeantIsNamed(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	w.Services["credentials"].Then(operatortest.Serves)
+	run(w, "projection", "rebuild", "access").is(t, 0)
+	run(w, "projection", "rollback", "access", "--generation", "2").is(t, 1, "There are no former rows")
+	run(w, "projection", "rollback", "access", "--generation", "1").is(t, 0, "generation 1 serves again")
+	run(w, "projection", "drop", "access", "--generation", "1").is(t, 1, "There are no former rows")
+	run(w, "projection", "drop", "access", "--generation", "0").is(t, 2, "begin with 1")
+	run(w, "projection", "drop", "access", "--generation", "2").is(t, 0, "generation 2 is being deleted")
+}
+
+// Nothing is called for it: no service is there.
+func TestAWrongCommandLineIsToldByItsStatus(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"projection rebuild":     "<name>",
+		"parked retry":           "--all",
+		"parked retry a b c":     "name the stream",
+		"parked retry --all a b": "--all goes with a projection or with nothing",
+		"parked show":            "<stream>",
+		"parked show a b c":      "name the stream",
+		"parked skip a b c --version 1 --reason because":                             "name the stream",
+		"parked skip access user-1 --reason because":                                 "--version",
+		"parked skip access user-1 --version 0 --reason because":                     "--version",
+		"parked skip access user-1 --version 3":                                      "--reason",
+		"parked skip access user-1 --version 3 --reason no":                          "3 to 500 characters",
+		"parked skip access user-1 --version 3 --reason " + strings.Repeat("ü", 501): "3 to 500 characters",
+		"projection list --identity https://identity:8081":                           "--certificates",
+	} {
+		var out, errOut strings.Builder
+		status := Main(strings.Fields(line), &out, &errOut)
+		ran{status, out.String(), errOut.String()}.is(t, 2, want)
+	}
+}
+
+func TestACommandGroupAloneShowsItsCommands(t *testing.T) {
+	t.Parallel()
+	for group, want := range map[string]string{"projection": "projection rollback", "parked": "parked skip"} {
+		var out, errOut strings.Builder
+		status := Main([]string{group}, &out, &errOut)
+		ran{status, out.String(), errOut.String()}.is(t, 2, want)
+		if out.Len() > 0 {
+			t.Errorf("%s: a program that reads what comes out gets help: %q", group, out.String())
+		}
+	}
 }
 
 func TestWhereNothingRuns(t *testing.T) {
@@ -168,13 +249,6 @@ func TestWhereNothingRuns(t *testing.T) {
 	var out, errOut strings.Builder
 	status := Main([]string{"projection", "list", "--data", dir}, &out, &errOut)
 	ran{status, out.String(), errOut.String()}.is(t, 1, dir, "nothing runs there", "muster up")
-}
-
-func TestAddressesGoTogether(t *testing.T) {
-	t.Parallel()
-	var out, errOut strings.Builder
-	status := Main([]string{"projection", "list", "--identity", "https://identity:8081"}, &out, &errOut)
-	ran{status, out.String(), errOut.String()}.is(t, 1, "--certificates")
 }
 
 // A container has them in its environment.
@@ -209,20 +283,20 @@ func TestParkedEventsAreShownAndRetried(t *testing.T) {
 	run(w, "parked", "retry", "access", "user-bad").is(t, 1, "1 event applied", "version 4 could not be applied", "no such role")
 	run(w, "parked", "retry", "--all").is(t, 1, "access user-good: 2 events applied", "version 4", "2 streams tried, 1 parked still")
 	run(w, "parked", "list").is(t, 0, "user-bad")
-	run(w, "parked", "retry").is(t, 1, "name the stream")
-	run(w, "parked", "show", "a", "b", "c").is(t, 1, "name the stream")
 }
 
 func TestASkipNamesTheVersionAndTheReason(t *testing.T) {
 	t.Parallel()
 	w := operatortest.Start(t)
 	parkedIn(w, "user-1", nil)
-	run(w, "parked", "skip", "access", "user-1", "--version", "3").is(t, 2, "--reason")
-	run(w, "parked", "skip", "access", "user-1", "--reason", "ticket 4711").is(t, 2, "--version")
-	run(w, "parked", "skip", "access", "user-1", "--version", "4", "--reason", "ticket 4711").is(t, 1)
+	run(w, "parked", "skip", "access", "user-1", "--version", "4", "--reason", "ticket 4711").is(t, 1, "parked is version 3", "`muster parked list`")
 	run(w, "parked", "skip", "access", "user-1", "--version", "3", "--reason", "ticket 4711").is(t, 0, "version 3 is left out, 1 event behind it applied")
 	skipped := w.Services["credentials"].Skipped()
 	if len(skipped) != 1 || skipped[0].GetReason() != "ticket 4711" || skipped[0].GetVersion() != 3 {
 		t.Errorf("skipped %v", skipped)
 	}
+	run(w, "parked", "list").is(t, 0, "no event is parked")
+	run(w, "parked", "list", "--skipped", "access").is(t, 0, "user-1", "RolesChanged", "service-operator", "ticket 4711")
+	run(w, "parked", "list", "--skipped", "users").is(t, 0, "no event was left out")
+	run(w, "parked", "list", "--skipped", "--json").is(t, 0, `"skippedBy":"service-operator"`)
 }

@@ -49,13 +49,20 @@ type lines struct {
 func (l lines) say(format string, arguments ...any) { say(l.out, format, arguments...) }
 
 // Away tells that a service does not answer, and Back that it does again.
-func (l lines) Away(err error) { l.say("%v; trying again for a minute", err) }
-func (l lines) Back()          { l.say("it answers again") }
+func (l lines) Away(err error) {
+	l.say("%s; trying again for a minute", strings.TrimSuffix(err.Error(), "."))
+}
+func (l lines) Back() { l.say("it answers again") }
 
 func (l lines) begin(begun *musterv1.Operation) {
 	l.say("%s has begun. What serves goes on serving; Ctrl-C gives it up", title(begun))
 }
 func (lines) end() {}
+
+// Again tells that what is read and left is counted anew.
+func (l lines) Again(operation *musterv1.Operation) {
+	l.say("the %s starts over, into generation %d", kindOf(operation), operation.GetGeneration())
+}
 
 // plainEvery is how often plain lines tell how far it is.
 const plainEvery = 5 * time.Second
@@ -76,7 +83,7 @@ func (v *plainView) Progress(operation *musterv1.Operation) {
 		return
 	}
 	v.last = now
-	v.say("%s: %s", kindOf(operation), strings.TrimSpace(strings.Join(figures(operation, " of ", " events"), ", ")))
+	v.say("%s: %s", kindOf(operation), strings.TrimSpace(strings.Join(figures(operation, " of about ", " events"), ", ")))
 }
 
 // barView redraws one line of a terminal.
@@ -113,7 +120,7 @@ func (v *barView) Progress(operation *musterv1.Operation) {
 func barLine(operation *musterv1.Operation, width int) string {
 	// Words are left out, so that a bar fits into the usual 80 columns.
 	before := strings.Replace(kindOf(operation), " of ", " ", 1) + " "
-	after := "  " + strings.Join(figures(operation, "/", ""), "  ")
+	after := "  " + strings.Join(figures(operation, "/~", ""), "  ")
 	bar := ""
 	if room := min(barLongest, width-len(before)-len(after)-len("[]")); room >= barShortest {
 		full := room * percent(operation) / 100
@@ -131,10 +138,11 @@ func (v *barView) wipe() {
 }
 
 // Away and all other lines stand above the bar.
-func (v *barView) Away(err error)                   { v.wipe(); v.lines.Away(err) }
-func (v *barView) Back()                            { v.wipe(); v.lines.Back() }
-func (v *barView) say(format string, values ...any) { v.wipe(); v.lines.say(format, values...) }
-func (v *barView) end()                             { v.wipe() }
+func (v *barView) Away(err error)                      { v.wipe(); v.lines.Away(err) }
+func (v *barView) Back()                               { v.wipe(); v.lines.Back() }
+func (v *barView) Again(operation *musterv1.Operation) { v.wipe(); v.lines.Again(operation) }
+func (v *barView) say(format string, values ...any)    { v.wipe(); v.lines.say(format, values...) }
+func (v *barView) end()                                { v.wipe() }
 
 // jsonEvery is how often a changed operation is written.
 const jsonEvery = time.Second
@@ -178,8 +186,8 @@ func percent(operation *musterv1.Operation) int {
 	return int(min(99, 100*float64(done)/float64(done+max(left, 0))))
 }
 
-// figures tell how far an operation is, the most important first: "1 of 2 events"
-// with that text between the numbers, and that one behind them.
+// figures tell how far an operation is, the most important first: "1 of about 2
+// events" with that text between the numbers, and that one behind them.
 func figures(operation *musterv1.Operation, between, behind string) []string {
 	done, left := operation.GetEventsDone(), max(0, operation.GetEventsLeft())
 	all := []string{fmt.Sprintf("%3d%%", percent(operation))}

@@ -53,8 +53,8 @@ func TestPlainLinesEveryFewSecondsAndAtEachChange(t *testing.T) {
 	view.Progress(ended(musterv1.OperationState_OPERATION_STATE_DONE))
 	view.end()
 	expect(t, out.String(), `rebuild of access into generation 2 has begun. What serves goes on serving; Ctrl-C gives it up
-rebuild of access: 51%, 1,234,567 of 2,400,000 events, 18,300 events/s, 1m4s left
-rebuild of access: 51%, 1,234,567 of 2,400,000 events, 18,300 events/s, 1m4s left
+rebuild of access: 51%, 1,234,567 of about 2,400,000 events, 18,300 events/s, 1m4s left
+rebuild of access: 51%, 1,234,567 of about 2,400,000 events, 18,300 events/s, 1m4s left
 credentials does not answer; trying again for a minute
 it answers again
 `)
@@ -70,16 +70,31 @@ func TestABarIsOneLineThatIsRedrawnAndGoneAtTheEnd(t *testing.T) {
 	view.Progress(halfway())
 	view.end()
 	const wipe = "\r\x1b[K"
-	bar := wipe + "rebuild access [====================                    ]   51%  1,234,567/2,400,000  18,300/s  1m4s left"
+	bar := wipe + "rebuild access [====================                    ]   51%  1,234,567/~2,400,000  18,300/s  1m4s left"
 	expect(t, out.String(), bar+bar+wipe+"credentials does not answer; trying again for a minute\n"+bar+wipe)
+}
+
+// An operation that starts over counts from the beginning again.
+func TestABarGoesBack(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	view := &barView{lines: lines{out: &out, now: noon}, width: func() int { return 80 }}
+	again := halfway()
+	again.Generation, again.EventsDone, again.EventsLeft, again.EventsPerSecond, again.TimeLeft = 3, 100_000, 900_000, 0, nil
+	view.Progress(halfway())
+	view.Again(again)
+	view.Progress(again)
+	_, shown, _ := strings.Cut(out.String(), "left")
+	const wipe = "\r\x1b[K"
+	expect(t, shown, wipe+"the rebuild of access starts over, into generation 3\n"+wipe+"rebuild access [===                                 ]   10%  100,000/~1,000,000")
 }
 
 // A line that wraps could not be redrawn.
 func TestABarFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	for width, want := range map[int]string{
-		79: "rebuild access [=======       ]   51%  1,234,567/2,400,000  18,300/s  1m4s left",
-		70: "rebuild access    51%  1,234,567/2,400,000  18,300/s  1m4s left",
+		79: "rebuild access [======       ]   51%  1,234,567/~2,400,000  18,300/s  1m4s left",
+		70: "rebuild access    51%  1,234,567/~2,400,000  18,300/s  1m4s left",
 		20: "rebuild access    51",
 		0:  "",
 	} {

@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/muster-id/muster/platform/reason"
+	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
 // What Client and Projection refuse by themselves.
@@ -38,12 +39,34 @@ func (e *ServiceError) Error() string {
 	case !errors.As(e.Err, &coded):
 		return fmt.Sprintf("%s: %v", e.Service, e.Err)
 	case refused:
-		return fmt.Sprintf("%s: %s. %s", e.Service, strings.TrimSuffix(coded.Message(), "."), detail.GetNext())
+		return fmt.Sprintf("%s: %s. %s", e.Service, strings.TrimSuffix(coded.Message(), "."), next(detail))
 	case coded.Code() == connect.CodeUnavailable || coded.Code() == connect.CodeDeadlineExceeded:
 		return fmt.Sprintf("%s does not answer: %s", e.Service, coded.Message())
 	default:
 		return fmt.Sprintf("%s: %v", e.Service, coded)
 	}
+}
+
+// next is what to do next: in commands, where the service tells of its API's methods.
+func next(refusal *musterv1.ErrorDetail) string {
+	switch musterv1.Reason(musterv1.Reason_value["REASON_"+refusal.GetReason()]) {
+	case musterv1.Reason_REASON_OPERATION_UNDER_WAY:
+		return "`muster projection list` tells how far it is, and `muster projection cancel NAME` gives it up."
+	case musterv1.Reason_REASON_NOTHING_UNDER_WAY:
+		return "`muster projection list` shows what was done last."
+	case musterv1.Reason_REASON_NO_FORMER_GENERATION:
+		return "Only a rebuild leaves some, until they are dropped; `muster projection list` shows their generation."
+	case musterv1.Reason_REASON_NOT_CAUGHT_UP:
+		return "Run the command again after a moment; `muster projection list` tells how far behind it is."
+	case musterv1.Reason_REASON_NOT_FOUND:
+		if field := refusal.GetField(); field == "stream" || field == "version" {
+			return "`muster parked list` shows what is parked."
+		}
+		return "`muster projection list` shows the names that there are."
+	case musterv1.Reason_REASON_INTERNAL: // whoever works here is the operator
+		return fmt.Sprintf("The log of the service tells what, under request id %s.", refusal.GetRequestId())
+	}
+	return refusal.GetNext()
 }
 
 // Unwrap gives the error of the call.

@@ -77,32 +77,36 @@ func (c *Client) Projections(ctx context.Context) (*musterv1.ListProjectionsResp
 // the first thousand of each, those that were parked first in front. Services
 // that do not answer are told as by Projections.
 func (c *Client) ParkedEvents(ctx context.Context, projection string) (*musterv1.ListParkedEventsResponse, error) {
-	if projection != "" {
-		p, err := c.Projection(ctx, projection)
-		if err != nil {
-			return nil, err
-		}
-		listed, err := p.client.ListParkedEvents(ctx, connect.NewRequest(&musterv1.ListParkedEventsRequest{Projection: projection}))
-		if err != nil {
-			return nil, from(p.service, err)
-		}
-		return listed.Msg, nil
+	listed, missing, err := events(ctx, c, projection, func(client projectionv1connect.ProjectionServiceClient) (*connect.Response[musterv1.ListParkedEventsResponse], error) {
+		return client.ListParkedEvents(ctx, connect.NewRequest(&musterv1.ListParkedEventsRequest{Projection: projection}))
+	}, (*musterv1.ListParkedEventsResponse).GetEvents)
+	if err != nil && missing == nil {
+		return nil, err
 	}
-	answers, missing, err := ask(c, func(client projectionv1connect.ProjectionServiceClient) (*connect.Response[musterv1.ListParkedEventsResponse], error) {
-		return client.ListParkedEvents(ctx, connect.NewRequest(&musterv1.ListParkedEventsRequest{}))
-	})
-	all := &musterv1.ListParkedEventsResponse{Unreachable: missing}
-	for _, answer := range answers {
-		all.Events = append(all.Events, answer.GetEvents()...)
-	}
-	slices.SortStableFunc(all.Events, func(a, b *musterv1.ParkedEvent) int {
+	slices.SortStableFunc(listed, func(a, b *musterv1.ParkedEvent) int {
 		return a.GetParkedAt().AsTime().Compare(b.GetParkedAt().AsTime())
 	})
-	return all, err
+	return &musterv1.ListParkedEventsResponse{Events: listed, Unreachable: missing}, err
+}
+
+// SkippedEvents gives those that were left out, of one projection or of all where
+// none is named: the last thousand of each, those that were left out last in
+// front. Services that do not answer are told as by Projections.
+func (c *Client) SkippedEvents(ctx context.Context, projection string) (*musterv1.ListSkippedEventsResponse, error) {
+	listed, missing, err := events(ctx, c, projection, func(client projectionv1connect.ProjectionServiceClient) (*connect.Response[musterv1.ListSkippedEventsResponse], error) {
+		return client.ListSkippedEvents(ctx, connect.NewRequest(&musterv1.ListSkippedEventsRequest{Projection: projection}))
+	}, (*musterv1.ListSkippedEventsResponse).GetEvents)
+	if err != nil && missing == nil {
+		return nil, err
+	}
+	slices.SortStableFunc(listed, func(a, b *musterv1.SkippedEvent) int {
+		return b.GetSkippedAt().AsTime().Compare(a.GetSkippedAt().AsTime())
+	})
+	return &musterv1.ListSkippedEventsResponse{Events: listed, Unreachable: missing}, err
 }
 
 // Projection finds the one of that name. The error is ErrNoProjection, with the
-// names that there are and the services that could not be asked.
+// services that could not be asked and the names that there are.
 func (c *Client) Projection(ctx context.Context, name string) (*Projection, error) {
 	all, err := c.Projections(ctx)
 	var known []string
@@ -115,8 +119,8 @@ func (c *Client) Projection(ctx context.Context, name string) (*Projection, erro
 	switch {
 	case len(known) == 0 && err != nil:
 		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("%q: %w: there are %s; but: %w", name, ErrNoProjection, strings.Join(known, ", "), err)
+	case err != nil: // it may be theirs
+		return nil, errors.Join(err, fmt.Errorf("%q: %w in the other services: they have %s", name, ErrNoProjection, strings.Join(known, ", ")))
 	}
 	return nil, fmt.Errorf("%q: %w: there are %s", name, ErrNoProjection, strings.Join(known, ", "))
 }
@@ -153,6 +157,30 @@ func (c *Client) of(service, projection string) (*Projection, error) {
 		return nil, fmt.Errorf("projection %s: it is of %q, which is no service of ours", projection, service)
 	}
 	return &Projection{name: projection, service: service, client: client, pause: c.pause, patience: c.patience}, nil
+}
+
+// events asks the service of one projection for events, or all services where
+// none is named. Without services that are missing, its error is that nothing
+// could be asked.
+func events[T, E any](ctx context.Context, c *Client, projection string, call func(projectionv1connect.ProjectionServiceClient) (*connect.Response[T], error),
+	of func(*T) []E,
+) (listed []E, missing []string, err error) {
+	if projection != "" {
+		p, err := c.Projection(ctx, projection)
+		if err != nil {
+			return nil, nil, err
+		}
+		answer, err := call(p.client)
+		if err != nil {
+			return nil, nil, from(p.service, err)
+		}
+		return of(answer.Msg), nil, nil
+	}
+	answers, missing, err := ask(c, call)
+	for _, answer := range answers {
+		listed = append(listed, of(answer)...)
+	}
+	return listed, missing, err
 }
 
 // ask asks all services at once. What it gives is in the order of services.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/muster-id/muster/muster/internal/operator"
 	"github.com/muster-id/muster/muster/internal/operator/operatortest"
@@ -48,11 +49,15 @@ func access(t *testing.T, client *operator.Client) *operator.Projection {
 // told is a watcher that keeps what it is told.
 type told struct {
 	progress   []int64
+	again      []int64 // the generations
 	away, back int
 }
 
 func (w *told) Progress(operation *musterv1.Operation) {
 	w.progress = append(w.progress, operation.GetEventsDone())
+}
+func (w *told) Again(operation *musterv1.Operation) {
+	w.again = append(w.again, operation.GetGeneration())
 }
 func (w *told) Away(error) { w.away++ }
 func (w *told) Back()      { w.back++ }
@@ -90,9 +95,9 @@ func TestAServiceThatDoesNotAnswerHidesNoOther(t *testing.T) {
 	if _, err := client.Projection(t.Context(), "users"); err != nil {
 		t.Errorf("one of a service that answers: %v", err)
 	}
-	// It may be theirs, so that is told too.
+	// It may be theirs, so that is told first.
 	_, err = client.Projection(t.Context(), "access")
-	if !errors.Is(err, operator.ErrNoProjection) || !strings.Contains(err.Error(), "credentials does not answer") {
+	if !errors.Is(err, operator.ErrNoProjection) || !strings.HasPrefix(err.Error(), "credentials does not answer") || !strings.HasSuffix(err.Error(), "they have avatars, users") {
 		t.Errorf("one of a service that does not: %v", err)
 	}
 }
@@ -175,7 +180,10 @@ func TestARefusalIsNoOutage(t *testing.T) {
 func TestAnotherOperationIsNotTakenForOurs(t *testing.T) {
 	t.Parallel()
 	w := operatortest.Start(t)
-	w.Services["credentials"].Then(func(p *musterv1.Projection) error { p.Operation.Generation = 3; return nil })
+	w.Services["credentials"].Then(func(p *musterv1.Projection) error {
+		p.Operation.StartedAt = timestamppb.New(operatortest.Begun().Add(time.Microsecond)) // as exactly as a database keeps it
+		return nil
+	})
 	projection := access(t, open(t, w))
 	begun, err := projection.Rebuild(t.Context())
 	if err != nil {
@@ -184,6 +192,63 @@ func TestAnotherOperationIsNotTakenForOurs(t *testing.T) {
 	if _, err := projection.Watch(t.Context(), begun, &told{}); !errors.Is(err, operator.ErrReplaced) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A crash of PostgreSQL makes an operation begin with the first event again.
+func TestAnOperationThatStartsOverIsFollowedToItsEnd(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	w.Services["credentials"].Then(operatortest.Reads(8, 1, 2), operatortest.Away, operatortest.StartsOver, operatortest.Reads(2, 7, 2), operatortest.Serves)
+	projection, seen := access(t, open(t, w)), &told{}
+	begun, err := projection.Rebuild(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, err := projection.Watch(t.Context(), begun, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ended.GetGeneration() != 3 || ended.GetOperation().GetState() != musterv1.OperationState_OPERATION_STATE_DONE {
+		t.Errorf("generation %d serves after %v", ended.GetGeneration(), ended.GetOperation())
+	}
+	if !slices.Equal(seen.progress, []int64{8, 0, 2, 2}) || !slices.Equal(seen.again, []int64{3}) || seen.back != 1 {
+		t.Errorf("progress %v, told of generations %v, back %d times", seen.progress, seen.again, seen.back)
+	}
+}
+
+// What has to be gone is what it makes by then, not what it began with.
+func TestGivingUpWhatHasStartedOverWaitsForItsNewGeneration(t *testing.T) {
+	t.Parallel()
+	for name, over := range map[string][]operatortest.Step{
+		"before it is asked": {operatortest.StartsOver},
+		"after that":         {operatortest.Stays, forgets},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := operatortest.Start(t)
+			w.Services["credentials"].Then(over...)
+			projection := access(t, open(t, w))
+			begun, err := projection.Rebuild(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			left, err := projection.GiveUp(t.Context(), begun, &told{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(left.GetGenerations()) != 1 || left.GetOperation().GetGeneration() != 3 || left.GetOperation().GetState() != musterv1.OperationState_OPERATION_STATE_CANCELLED {
+				t.Errorf("left are %v after %v", left.GetGenerations(), left.GetOperation())
+			}
+		})
+	}
+}
+
+// forgets starts over, and with it goes that the operation was to end: the crash
+// came before that was on disk.
+func forgets(p *musterv1.Projection) error {
+	p.Operation.State = musterv1.OperationState_OPERATION_STATE_RUNNING
+	p.Generations[1].State = musterv1.GenerationState_GENERATION_STATE_BUILDING
+	return operatortest.StartsOver(p)
 }
 
 // Given up means that nothing of it is left, not that this was asked for.
@@ -266,6 +331,98 @@ func TestAStreamAloneNamesTheOneProjectionThatHasItParked(t *testing.T) {
 	w.Services["media"].Fail(reason.New(musterv1.Reason_REASON_UNAVAILABLE))
 	if _, err := client.Parker(t.Context(), "user-2"); reason.Of(err) != musterv1.Reason_REASON_UNAVAILABLE {
 		t.Errorf("parked by one, and perhaps by one that cannot be asked: %v", err)
+	}
+}
+
+func TestWhatWasLeftOutIsListedTheLastFirst(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	parks(w, "credentials", "user-1", "access")
+	parks(w, "credentials", "user-2", "access")
+	parks(w, "identity", "user-3", "users")
+	client := open(t, w)
+	for _, each := range [][2]string{{"access", "user-1"}, {"access", "user-2"}, {"users", "user-3"}} {
+		of, err := client.Projection(t.Context(), each[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := of.Skip(t.Context(), each[1], 3, "ticket 4711"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for projection, want := range map[string][]string{"": {"user-2", "user-3", "user-1"}, "access": {"user-2", "user-1"}, "files": nil} {
+		listed, err := client.SkippedEvents(t.Context(), projection)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var streams []string
+		for _, event := range listed.GetEvents() {
+			streams = append(streams, event.GetStream())
+		}
+		if !slices.Equal(streams, want) {
+			t.Errorf("%q: got %v, want %v", projection, streams, want)
+		}
+	}
+	if listed, err := client.SkippedEvents(t.Context(), "acces"); !errors.Is(err, operator.ErrNoProjection) || listed != nil {
+		t.Errorf("of none: %v, %v", listed, err)
+	}
+	w.Services["media"].Fail(reason.New(musterv1.Reason_REASON_UNAVAILABLE))
+	if listed, err := client.SkippedEvents(t.Context(), ""); err == nil || len(listed.GetEvents()) != 3 || !slices.Equal(listed.GetUnreachable(), []string{"media"}) {
+		t.Errorf("where one is away: %v, %v", listed, err)
+	}
+}
+
+// So that nobody deletes another generation than the one that was looked at.
+func TestOnlyTheGenerationThatIsMeantIsTouched(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	w.Services["credentials"].Then(operatortest.Serves)
+	projection := access(t, open(t, w))
+	begun, err := projection.Rebuild(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := projection.Watch(t.Context(), begun, &told{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := projection.Rollback(t.Context(), 2); reason.Of(err) != musterv1.Reason_REASON_NO_FORMER_GENERATION {
+		t.Errorf("another one serves: %v", err)
+	}
+	if answer, err := projection.Rollback(t.Context(), 1); err != nil || answer.GetGeneration() != 1 {
+		t.Errorf("generation %d serves, %v", answer.GetGeneration(), err)
+	}
+	if _, err := projection.Drop(t.Context(), 1); reason.Of(err) != musterv1.Reason_REASON_NO_FORMER_GENERATION {
+		t.Errorf("what serves is deleted: %v", err)
+	}
+	if answer, err := projection.Drop(t.Context(), 0); err != nil || answer.GetGeneration() != 2 {
+		t.Errorf("generation %d is deleted, %v", answer.GetGeneration(), err)
+	}
+}
+
+// A command line's user has no CancelOperation to call.
+func TestARefusalTellsTheNextCommand(t *testing.T) {
+	t.Parallel()
+	w := operatortest.Start(t)
+	projection := access(t, open(t, w))
+	for refused, want := range map[musterv1.Reason]string{
+		musterv1.Reason_REASON_OPERATION_UNDER_WAY:  "`muster projection cancel NAME`",
+		musterv1.Reason_REASON_NOTHING_UNDER_WAY:    "`muster projection list`",
+		musterv1.Reason_REASON_NO_FORMER_GENERATION: "`muster projection list`",
+		musterv1.Reason_REASON_NOT_CAUGHT_UP:        "`muster projection list`",
+		musterv1.Reason_REASON_NOT_FOUND:            "`muster projection list`",
+	} {
+		w.Services["credentials"].Fail(reason.New(refused))
+		if _, err := projection.Rebuild(t.Context()); !strings.Contains(err.Error(), want) {
+			t.Errorf("%v does not tell of %s", err, want)
+		}
+	}
+	w.Services["credentials"].Fail(errors.New("a fault"))
+	if _, err := projection.Rebuild(t.Context()); !strings.Contains(err.Error(), "under request id 0") {
+		t.Errorf("a fault cannot be found in the log: %v", err)
+	}
+	w.Services["credentials"].Fail(nil)
+	if _, err := projection.Retry(t.Context(), "user-1"); !strings.Contains(err.Error(), "`muster parked list`") {
+		t.Error(err)
 	}
 }
 

@@ -74,22 +74,24 @@ func (p *Projection) Cancel(ctx context.Context) error {
 	return from(p.service, err)
 }
 
-// Rollback lets the former generation serve, and gives its number.
-func (p *Projection) Rollback(ctx context.Context) (*musterv1.RollbackProjectionResponse, error) {
+// Rollback lets the former generation serve, and gives its number. It is refused
+// where that is another one than asked for; 0 is whichever it is.
+func (p *Projection) Rollback(ctx context.Context, generation int64) (*musterv1.RollbackProjectionResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, beginBound)
 	defer cancel()
-	answer, err := p.client.RollbackProjection(ctx, connect.NewRequest(&musterv1.RollbackProjectionRequest{Name: p.name}))
+	answer, err := p.client.RollbackProjection(ctx, connect.NewRequest(&musterv1.RollbackProjectionRequest{Name: p.name, Generation: generation}))
 	if err != nil {
 		return nil, from(p.service, err)
 	}
 	return answer.Msg, nil
 }
 
-// Drop begins to delete the former generation, and gives its number.
-func (p *Projection) Drop(ctx context.Context) (*musterv1.DropGenerationResponse, error) {
+// Drop begins to delete the former generation, and gives its number. It is
+// refused where that is another one than asked for; 0 is whichever it is.
+func (p *Projection) Drop(ctx context.Context, generation int64) (*musterv1.DropGenerationResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, beginBound)
 	defer cancel()
-	answer, err := p.client.DropGeneration(ctx, connect.NewRequest(&musterv1.DropGenerationRequest{Name: p.name}))
+	answer, err := p.client.DropGeneration(ctx, connect.NewRequest(&musterv1.DropGenerationRequest{Name: p.name, Generation: generation}))
 	if err != nil {
 		return nil, from(p.service, err)
 	}

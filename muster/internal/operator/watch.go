@@ -13,8 +13,10 @@ import (
 // Watcher is told what is seen while somebody waits. Its methods are called one
 // at a time, and each at most a few times a second.
 type Watcher interface {
-	// Progress tells how far the operation is.
+	// Progress tells how far the operation is. It may go back, with Again before it.
 	Progress(*musterv1.Operation)
+	// Again tells that the operation has started over, into another generation.
+	Again(*musterv1.Operation)
 	// Away tells once that the service cannot tell at present, Back that it can again.
 	Away(error)
 	Back()
@@ -22,15 +24,22 @@ type Watcher interface {
 
 // Watch waits until an operation has ended, however it ends, and gives the
 // projection as it is then. A service that does not answer is asked for a
-// minute. The end of ctx ends the waiting, not the operation: its error is that
-// of ctx then. ErrReplaced tells that somebody has begun another one since.
+// minute, and an operation that starts over is followed. The end of ctx ends the
+// waiting, not the operation: its error is that of ctx then. ErrReplaced tells
+// that somebody has begun another one since.
 func (p *Projection) Watch(ctx context.Context, operation *musterv1.Operation, watcher Watcher) (*musterv1.Projection, error) {
+	generation := operation.GetGeneration()
 	ended, err := p.await(ctx, watcher, func(seen *musterv1.Projection) (bool, error) {
-		if !same(seen.GetOperation(), operation) {
+		now := seen.GetOperation()
+		if !same(now, operation) {
 			return false, ErrReplaced
 		}
-		watcher.Progress(seen.GetOperation())
-		return seen.GetOperation().GetState() != musterv1.OperationState_OPERATION_STATE_RUNNING, nil
+		if now.GetGeneration() != generation {
+			generation = now.GetGeneration()
+			watcher.Again(now)
+		}
+		watcher.Progress(now)
+		return now.GetState() != musterv1.OperationState_OPERATION_STATE_RUNNING, nil
 	})
 	if err != nil {
 		return nil, err
@@ -46,23 +55,26 @@ func (p *Projection) Watch(ctx context.Context, operation *musterv1.Operation, w
 // has ended by itself meanwhile stays as it is: the projection that it gives
 // tells which of the two it was. ctx and outages are as with Watch.
 func (p *Projection) GiveUp(ctx context.Context, operation *musterv1.Operation, watcher Watcher) (*musterv1.Projection, error) {
-	asked := false
+	var asked int64 // to end the making of that generation
 	return p.await(ctx, watcher, func(seen *musterv1.Projection) (bool, error) {
-		if !same(seen.GetOperation(), operation) {
+		now := seen.GetOperation()
+		if !same(now, operation) {
 			return false, ErrReplaced
 		}
-		switch seen.GetOperation().GetState() {
+		// It may have started over since: what it makes now has to go.
+		making := now.GetGeneration()
+		switch now.GetState() {
 		case musterv1.OperationState_OPERATION_STATE_RUNNING:
-			if asked {
+			if asked == making {
 				return false, nil
 			}
 			if err := p.Cancel(ctx); err != nil && reason.Of(err) != musterv1.Reason_REASON_NOTHING_UNDER_WAY {
 				return false, err
 			}
-			asked = true
+			asked = making
 			return false, nil
 		case musterv1.OperationState_OPERATION_STATE_CANCELLED:
-			return !slices.ContainsFunc(seen.GetGenerations(), func(g *musterv1.Generation) bool { return g.GetNumber() == operation.GetGeneration() }), nil
+			return !slices.ContainsFunc(seen.GetGenerations(), func(g *musterv1.Generation) bool { return g.GetNumber() == making }), nil
 		default:
 			return true, nil
 		}
@@ -107,10 +119,10 @@ func (p *Projection) await(ctx context.Context, watcher Watcher, done func(*must
 	}
 }
 
-// same tells whether what a service has last is this operation. A generation's
-// number may come again where its database has begun anew, so the time counts
-// too, as exactly as both sides of a database keep it.
+// same tells whether what a service has last is this operation. The generation
+// does not count: an operation that starts over makes another one, and a number
+// comes again where a database has begun anew. The time is its database's, and
+// exact.
 func same(seen, operation *musterv1.Operation) bool {
-	apart := seen.GetStartedAt().AsTime().Sub(operation.GetStartedAt().AsTime()).Abs()
-	return seen.GetKind() == operation.GetKind() && seen.GetGeneration() == operation.GetGeneration() && apart < time.Second
+	return seen.GetKind() == operation.GetKind() && seen.GetStartedAt().AsTime().Equal(operation.GetStartedAt().AsTime())
 }

@@ -4,6 +4,7 @@ package operatortest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -99,7 +100,7 @@ type Service struct {
 	failure     error
 	lingering   int
 	retried     map[string]*musterv1.RetryParkedEventResponse
-	skipped     []*musterv1.SkipParkedEventRequest
+	skipped     []*musterv1.SkippedEvent
 }
 
 var _ projectionv1connect.ProjectionServiceHandler = (*Service)(nil)
@@ -146,8 +147,8 @@ func (s *Service) Park(event *musterv1.GetParkedEventResponse, retried *musterv1
 	s.retried[event.GetEvent().GetStream()] = retried
 }
 
-// Skipped are the events that were skipped.
-func (s *Service) Skipped() []*musterv1.SkipParkedEventRequest {
+// Skipped are the events that were skipped, the last in front.
+func (s *Service) Skipped() []*musterv1.SkippedEvent {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.skipped)
@@ -231,14 +232,48 @@ func (s *Service) CancelOperation(_ context.Context, request *connect.Request[mu
 	return connect.NewResponse(&musterv1.CancelOperationResponse{}), nil
 }
 
-// RollbackProjection has nothing to go back to.
-func (s *Service) RollbackProjection(context.Context, *connect.Request[musterv1.RollbackProjectionRequest]) (*connect.Response[musterv1.RollbackProjectionResponse], error) {
-	return nil, reason.New(musterv1.Reason_REASON_NO_FORMER_GENERATION)
+// RollbackProjection lets the former generation serve, and keeps the other one.
+func (s *Service) RollbackProjection(_ context.Context, request *connect.Request[musterv1.RollbackProjectionRequest]) (*connect.Response[musterv1.RollbackProjectionResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, former, err := s.former(request.Msg.GetName(), request.Msg.GetGeneration())
+	if err != nil {
+		return nil, err
+	}
+	for _, each := range p.GetGenerations() {
+		if each.GetState() == musterv1.GenerationState_GENERATION_STATE_SERVING {
+			each.State = musterv1.GenerationState_GENERATION_STATE_FORMER
+		}
+	}
+	former.State, p.Generation = musterv1.GenerationState_GENERATION_STATE_SERVING, former.GetNumber()
+	return connect.NewResponse(&musterv1.RollbackProjectionResponse{Generation: former.GetNumber()}), nil
 }
 
-// DropGeneration deletes generation 1.
-func (s *Service) DropGeneration(context.Context, *connect.Request[musterv1.DropGenerationRequest]) (*connect.Response[musterv1.DropGenerationResponse], error) {
-	return connect.NewResponse(&musterv1.DropGenerationResponse{Generation: 1}), nil
+// DropGeneration deletes the former generation at once.
+func (s *Service) DropGeneration(_ context.Context, request *connect.Request[musterv1.DropGenerationRequest]) (*connect.Response[musterv1.DropGenerationResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, former, err := s.former(request.Msg.GetName(), request.Msg.GetGeneration())
+	if err != nil {
+		return nil, err
+	}
+	p.Generations = slices.DeleteFunc(p.GetGenerations(), func(each *musterv1.Generation) bool { return each == former })
+	return connect.NewResponse(&musterv1.DropGenerationResponse{Generation: former.GetNumber()}), nil
+}
+
+// former finds the former generation of a projection, if it has the number that
+// is asked for; 0 asks for any. It is called with mu held.
+func (s *Service) former(name string, number int64) (*musterv1.Projection, *musterv1.Generation, error) {
+	p, err := s.find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, each := range p.GetGenerations() {
+		if each.GetState() == musterv1.GenerationState_GENERATION_STATE_FORMER && (number == 0 || number == each.GetNumber()) {
+			return p, each, nil
+		}
+	}
+	return nil, nil, reason.New(musterv1.Reason_REASON_NO_FORMER_GENERATION)
 }
 
 // ListParkedEvents gives what was parked.
@@ -263,7 +298,7 @@ func (s *Service) GetParkedEvent(_ context.Context, request *connect.Request[mus
 	defer s.mu.Unlock()
 	i := s.place(request.Msg.GetProjection(), request.Msg.GetStream())
 	if i < 0 {
-		return nil, reason.New(musterv1.Reason_REASON_NOT_FOUND)
+		return nil, notParked()
 	}
 	return connect.NewResponse(proto.CloneOf(s.parked[i])), nil
 }
@@ -274,7 +309,7 @@ func (s *Service) RetryParkedEvent(_ context.Context, request *connect.Request[m
 	defer s.mu.Unlock()
 	i := s.place(request.Msg.GetProjection(), request.Msg.GetStream())
 	if i < 0 {
-		return nil, reason.New(musterv1.Reason_REASON_NOT_FOUND)
+		return nil, notParked()
 	}
 	if told := s.retried[request.Msg.GetStream()]; told != nil {
 		return connect.NewResponse(told), nil
@@ -289,13 +324,40 @@ func (s *Service) SkipParkedEvent(_ context.Context, request *connect.Request[mu
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i := s.place(request.Msg.GetProjection(), request.Msg.GetStream())
-	if i < 0 || s.parked[i].GetEvent().GetVersion() != request.Msg.GetVersion() {
-		return nil, reason.New(musterv1.Reason_REASON_NOT_FOUND)
+	if i < 0 {
+		return nil, notParked()
 	}
-	s.skipped = append(s.skipped, request.Msg)
-	waiting := s.parked[i].GetEvent().GetWaiting()
+	if parked := s.parked[i].GetEvent().GetVersion(); parked != request.Msg.GetVersion() {
+		return nil, reason.New(musterv1.Reason_REASON_NOT_FOUND, reason.Field("version"), reason.Message(fmt.Sprintf("The event of the stream that is parked is version %d", parked)))
+	}
+	event := s.parked[i].GetEvent()
+	s.skipped = append([]*musterv1.SkippedEvent{{
+		Projection: event.GetProjection(), Service: event.GetService(), Log: event.GetLog(), Stream: event.GetStream(), Version: event.GetVersion(),
+		EventId: event.GetEventId(), Type: event.GetType(), Reason: request.Msg.GetReason(),
+		SkippedAt: timestamppb.New(Begun().Add(time.Duration(len(s.skipped)) * time.Minute)), SkippedBy: "service-operator",
+	}}, s.skipped...)
 	s.parked = slices.Delete(s.parked, i, i+1)
-	return connect.NewResponse(&musterv1.SkipParkedEventResponse{Applied: waiting - 1}), nil
+	return connect.NewResponse(&musterv1.SkipParkedEventResponse{Applied: event.GetWaiting() - 1}), nil
+}
+
+// ListSkippedEvents gives what was skipped.
+func (s *Service) ListSkippedEvents(_ context.Context, request *connect.Request[musterv1.ListSkippedEventsRequest]) (*connect.Response[musterv1.ListSkippedEventsResponse], error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != nil {
+		return nil, s.failure
+	}
+	answer := &musterv1.ListSkippedEventsResponse{}
+	for _, each := range s.skipped {
+		if of := request.Msg.GetProjection(); of == "" || of == each.GetProjection() {
+			answer.Events = append(answer.Events, proto.CloneOf(each))
+		}
+	}
+	return connect.NewResponse(answer), nil
+}
+
+func notParked() error {
+	return reason.New(musterv1.Reason_REASON_NOT_FOUND, reason.Field("stream"), reason.Message("No such event is parked"))
 }
 
 // place and find are called with mu held.
@@ -314,7 +376,7 @@ func (s *Service) find(name string) (*musterv1.Projection, error) {
 			return each, nil
 		}
 	}
-	return nil, reason.New(musterv1.Reason_REASON_NOT_FOUND)
+	return nil, reason.New(musterv1.Reason_REASON_NOT_FOUND, reason.Field("name"), reason.Message("There is no such projection"))
 }
 
 // The steps that most tests are made of.
@@ -330,14 +392,22 @@ func Reads(done, left int64, rate float64) Step {
 // Away answers a look as a service whose database is away.
 func Away(*musterv1.Projection) error { return reason.New(musterv1.Reason_REASON_UNAVAILABLE) }
 
-// Serves ends a rebuild: generation 2 serves.
+// StartsOver makes the operation go on from the first event, into generation 3, as
+// after a crash of PostgreSQL.
+func StartsOver(p *musterv1.Projection) error {
+	p.Operation.Generation, p.Operation.EventsDone, p.Operation.EventsLeft, p.Operation.EventsPerSecond = 3, 0, 0, 0
+	p.Generations[1] = &musterv1.Generation{Number: 3, State: p.GetGenerations()[1].GetState()}
+	return nil
+}
+
+// Serves ends a rebuild: what it has made serves.
 func Serves(p *musterv1.Projection) error {
 	p.Operation.State = musterv1.OperationState_OPERATION_STATE_DONE
 	p.Operation.FinishedAt = timestamppb.New(Begun().Add(131 * time.Second))
-	p.Generation = 2
+	p.Generation = p.GetOperation().GetGeneration()
 	p.Generations = []*musterv1.Generation{
 		{Number: 1, State: musterv1.GenerationState_GENERATION_STATE_FORMER},
-		{Number: 2, State: musterv1.GenerationState_GENERATION_STATE_SERVING},
+		{Number: p.GetGeneration(), State: musterv1.GenerationState_GENERATION_STATE_SERVING},
 	}
 	return nil
 }

@@ -350,7 +350,10 @@ type Projection struct {
 	// Its generations of rows, the serving one included.
 	Generations []*Generation `protobuf:"bytes,12,rep,name=generations,proto3" json:"generations,omitempty"`
 	// The operation that is under way, or the last one; absent when there was none.
-	Operation     *Operation `protobuf:"bytes,13,opt,name=operation,proto3" json:"operation,omitempty"`
+	Operation *Operation `protobuf:"bytes,13,opt,name=operation,proto3" json:"operation,omitempty"`
+	// Events of types that the service does not know, since it started: a newer
+	// version has written them. They stay in the log, and hold nothing up.
+	UnknownTypes  []*UnknownType `protobuf:"bytes,14,rep,name=unknown_types,json=unknownTypes,proto3" json:"unknown_types,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -476,6 +479,68 @@ func (x *Projection) GetOperation() *Operation {
 	return nil
 }
 
+func (x *Projection) GetUnknownTypes() []*UnknownType {
+	if x != nil {
+		return x.UnknownTypes
+	}
+	return nil
+}
+
+// UnknownType is a type of events that a service does not know.
+type UnknownType struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name, for example `muster.identity.events.v1.NicknameChosen`.
+	Type string `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	// How many events of it the service has read.
+	Events        int64 `protobuf:"varint,2,opt,name=events,proto3" json:"events,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnknownType) Reset() {
+	*x = UnknownType{}
+	mi := &file_muster_v1_operations_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnknownType) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnknownType) ProtoMessage() {}
+
+func (x *UnknownType) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_operations_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnknownType.ProtoReflect.Descriptor instead.
+func (*UnknownType) Descriptor() ([]byte, []int) {
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *UnknownType) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *UnknownType) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
 // Generation is one set of a projection's rows.
 type Generation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -491,7 +556,7 @@ type Generation struct {
 
 func (x *Generation) Reset() {
 	*x = Generation{}
-	mi := &file_muster_v1_operations_proto_msgTypes[1]
+	mi := &file_muster_v1_operations_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -503,7 +568,7 @@ func (x *Generation) String() string {
 func (*Generation) ProtoMessage() {}
 
 func (x *Generation) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[1]
+	mi := &file_muster_v1_operations_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -516,7 +581,7 @@ func (x *Generation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Generation.ProtoReflect.Descriptor instead.
 func (*Generation) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{1}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Generation) GetNumber() int64 {
@@ -575,7 +640,7 @@ type Operation struct {
 
 func (x *Operation) Reset() {
 	*x = Operation{}
-	mi := &file_muster_v1_operations_proto_msgTypes[2]
+	mi := &file_muster_v1_operations_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -587,7 +652,7 @@ func (x *Operation) String() string {
 func (*Operation) ProtoMessage() {}
 
 func (x *Operation) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[2]
+	mi := &file_muster_v1_operations_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -600,7 +665,7 @@ func (x *Operation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Operation.ProtoReflect.Descriptor instead.
 func (*Operation) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{2}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Operation) GetKind() OperationKind {
@@ -709,7 +774,7 @@ type Verification struct {
 
 func (x *Verification) Reset() {
 	*x = Verification{}
-	mi := &file_muster_v1_operations_proto_msgTypes[3]
+	mi := &file_muster_v1_operations_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +786,7 @@ func (x *Verification) String() string {
 func (*Verification) ProtoMessage() {}
 
 func (x *Verification) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[3]
+	mi := &file_muster_v1_operations_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +799,7 @@ func (x *Verification) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verification.ProtoReflect.Descriptor instead.
 func (*Verification) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{3}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Verification) GetRows() int64 {
@@ -775,7 +840,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_muster_v1_operations_proto_msgTypes[4]
+	mi := &file_muster_v1_operations_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +852,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[4]
+	mi := &file_muster_v1_operations_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +865,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{4}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Difference) GetTable() string {
@@ -846,7 +911,7 @@ type ColumnDifference struct {
 
 func (x *ColumnDifference) Reset() {
 	*x = ColumnDifference{}
-	mi := &file_muster_v1_operations_proto_msgTypes[5]
+	mi := &file_muster_v1_operations_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +923,7 @@ func (x *ColumnDifference) String() string {
 func (*ColumnDifference) ProtoMessage() {}
 
 func (x *ColumnDifference) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[5]
+	mi := &file_muster_v1_operations_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +936,7 @@ func (x *ColumnDifference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ColumnDifference.ProtoReflect.Descriptor instead.
 func (*ColumnDifference) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{5}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ColumnDifference) GetColumn() string {
@@ -930,7 +995,7 @@ type ParkedEvent struct {
 
 func (x *ParkedEvent) Reset() {
 	*x = ParkedEvent{}
-	mi := &file_muster_v1_operations_proto_msgTypes[6]
+	mi := &file_muster_v1_operations_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1007,7 @@ func (x *ParkedEvent) String() string {
 func (*ParkedEvent) ProtoMessage() {}
 
 func (x *ParkedEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[6]
+	mi := &file_muster_v1_operations_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1020,7 @@ func (x *ParkedEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ParkedEvent.ProtoReflect.Descriptor instead.
 func (*ParkedEvent) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{6}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ParkedEvent) GetProjection() string {
@@ -1058,7 +1123,7 @@ type ListProjectionsRequest struct {
 
 func (x *ListProjectionsRequest) Reset() {
 	*x = ListProjectionsRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[7]
+	mi := &file_muster_v1_operations_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1135,7 @@ func (x *ListProjectionsRequest) String() string {
 func (*ListProjectionsRequest) ProtoMessage() {}
 
 func (x *ListProjectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[7]
+	mi := &file_muster_v1_operations_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1148,7 @@ func (x *ListProjectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProjectionsRequest.ProtoReflect.Descriptor instead.
 func (*ListProjectionsRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{7}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{8}
 }
 
 // ListProjectionsResponse carries the projections, by name.
@@ -1099,7 +1164,7 @@ type ListProjectionsResponse struct {
 
 func (x *ListProjectionsResponse) Reset() {
 	*x = ListProjectionsResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[8]
+	mi := &file_muster_v1_operations_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1111,7 +1176,7 @@ func (x *ListProjectionsResponse) String() string {
 func (*ListProjectionsResponse) ProtoMessage() {}
 
 func (x *ListProjectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[8]
+	mi := &file_muster_v1_operations_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1124,7 +1189,7 @@ func (x *ListProjectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListProjectionsResponse.ProtoReflect.Descriptor instead.
 func (*ListProjectionsResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{8}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListProjectionsResponse) GetProjections() []*Projection {
@@ -1152,7 +1217,7 @@ type RebuildProjectionRequest struct {
 
 func (x *RebuildProjectionRequest) Reset() {
 	*x = RebuildProjectionRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[9]
+	mi := &file_muster_v1_operations_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1164,7 +1229,7 @@ func (x *RebuildProjectionRequest) String() string {
 func (*RebuildProjectionRequest) ProtoMessage() {}
 
 func (x *RebuildProjectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[9]
+	mi := &file_muster_v1_operations_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1177,7 +1242,7 @@ func (x *RebuildProjectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildProjectionRequest.ProtoReflect.Descriptor instead.
 func (*RebuildProjectionRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{9}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *RebuildProjectionRequest) GetName() string {
@@ -1198,7 +1263,7 @@ type RebuildProjectionResponse struct {
 
 func (x *RebuildProjectionResponse) Reset() {
 	*x = RebuildProjectionResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[10]
+	mi := &file_muster_v1_operations_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1275,7 @@ func (x *RebuildProjectionResponse) String() string {
 func (*RebuildProjectionResponse) ProtoMessage() {}
 
 func (x *RebuildProjectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[10]
+	mi := &file_muster_v1_operations_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1288,7 @@ func (x *RebuildProjectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RebuildProjectionResponse.ProtoReflect.Descriptor instead.
 func (*RebuildProjectionResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{10}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RebuildProjectionResponse) GetOperation() *Operation {
@@ -1244,7 +1309,7 @@ type VerifyProjectionRequest struct {
 
 func (x *VerifyProjectionRequest) Reset() {
 	*x = VerifyProjectionRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[11]
+	mi := &file_muster_v1_operations_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1256,7 +1321,7 @@ func (x *VerifyProjectionRequest) String() string {
 func (*VerifyProjectionRequest) ProtoMessage() {}
 
 func (x *VerifyProjectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[11]
+	mi := &file_muster_v1_operations_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1269,7 +1334,7 @@ func (x *VerifyProjectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyProjectionRequest.ProtoReflect.Descriptor instead.
 func (*VerifyProjectionRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{11}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *VerifyProjectionRequest) GetName() string {
@@ -1290,7 +1355,7 @@ type VerifyProjectionResponse struct {
 
 func (x *VerifyProjectionResponse) Reset() {
 	*x = VerifyProjectionResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[12]
+	mi := &file_muster_v1_operations_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1302,7 +1367,7 @@ func (x *VerifyProjectionResponse) String() string {
 func (*VerifyProjectionResponse) ProtoMessage() {}
 
 func (x *VerifyProjectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[12]
+	mi := &file_muster_v1_operations_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1315,7 +1380,7 @@ func (x *VerifyProjectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyProjectionResponse.ProtoReflect.Descriptor instead.
 func (*VerifyProjectionResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{12}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *VerifyProjectionResponse) GetOperation() *Operation {
@@ -1336,7 +1401,7 @@ type CancelOperationRequest struct {
 
 func (x *CancelOperationRequest) Reset() {
 	*x = CancelOperationRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[13]
+	mi := &file_muster_v1_operations_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1413,7 @@ func (x *CancelOperationRequest) String() string {
 func (*CancelOperationRequest) ProtoMessage() {}
 
 func (x *CancelOperationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[13]
+	mi := &file_muster_v1_operations_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1426,7 @@ func (x *CancelOperationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOperationRequest.ProtoReflect.Descriptor instead.
 func (*CancelOperationRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{13}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CancelOperationRequest) GetName() string {
@@ -1380,7 +1445,7 @@ type CancelOperationResponse struct {
 
 func (x *CancelOperationResponse) Reset() {
 	*x = CancelOperationResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[14]
+	mi := &file_muster_v1_operations_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1457,7 @@ func (x *CancelOperationResponse) String() string {
 func (*CancelOperationResponse) ProtoMessage() {}
 
 func (x *CancelOperationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[14]
+	mi := &file_muster_v1_operations_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,21 +1470,24 @@ func (x *CancelOperationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelOperationResponse.ProtoReflect.Descriptor instead.
 func (*CancelOperationResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{14}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{15}
 }
 
 // RollbackProjectionRequest names a projection.
 type RollbackProjectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name, for example `access`.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The generation that is to serve again, so that no other one is; whichever is the
+	// former one if not given.
+	Generation    int64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RollbackProjectionRequest) Reset() {
 	*x = RollbackProjectionRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[15]
+	mi := &file_muster_v1_operations_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1431,7 +1499,7 @@ func (x *RollbackProjectionRequest) String() string {
 func (*RollbackProjectionRequest) ProtoMessage() {}
 
 func (x *RollbackProjectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[15]
+	mi := &file_muster_v1_operations_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1444,7 +1512,7 @@ func (x *RollbackProjectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackProjectionRequest.ProtoReflect.Descriptor instead.
 func (*RollbackProjectionRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{15}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RollbackProjectionRequest) GetName() string {
@@ -1452,6 +1520,13 @@ func (x *RollbackProjectionRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *RollbackProjectionRequest) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // RollbackProjectionResponse tells what serves now.
@@ -1465,7 +1540,7 @@ type RollbackProjectionResponse struct {
 
 func (x *RollbackProjectionResponse) Reset() {
 	*x = RollbackProjectionResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[16]
+	mi := &file_muster_v1_operations_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1477,7 +1552,7 @@ func (x *RollbackProjectionResponse) String() string {
 func (*RollbackProjectionResponse) ProtoMessage() {}
 
 func (x *RollbackProjectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[16]
+	mi := &file_muster_v1_operations_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1490,7 +1565,7 @@ func (x *RollbackProjectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RollbackProjectionResponse.ProtoReflect.Descriptor instead.
 func (*RollbackProjectionResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{16}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RollbackProjectionResponse) GetGeneration() int64 {
@@ -1504,14 +1579,17 @@ func (x *RollbackProjectionResponse) GetGeneration() int64 {
 type DropGenerationRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name, for example `access`.
-	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The generation that is to be deleted, so that no other one is; whichever is the
+	// former one if not given.
+	Generation    int64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DropGenerationRequest) Reset() {
 	*x = DropGenerationRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[17]
+	mi := &file_muster_v1_operations_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1523,7 +1601,7 @@ func (x *DropGenerationRequest) String() string {
 func (*DropGenerationRequest) ProtoMessage() {}
 
 func (x *DropGenerationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[17]
+	mi := &file_muster_v1_operations_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1536,7 +1614,7 @@ func (x *DropGenerationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropGenerationRequest.ProtoReflect.Descriptor instead.
 func (*DropGenerationRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{17}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DropGenerationRequest) GetName() string {
@@ -1544,6 +1622,13 @@ func (x *DropGenerationRequest) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *DropGenerationRequest) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
 }
 
 // DropGenerationResponse tells what is being deleted.
@@ -1557,7 +1642,7 @@ type DropGenerationResponse struct {
 
 func (x *DropGenerationResponse) Reset() {
 	*x = DropGenerationResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[18]
+	mi := &file_muster_v1_operations_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1654,7 @@ func (x *DropGenerationResponse) String() string {
 func (*DropGenerationResponse) ProtoMessage() {}
 
 func (x *DropGenerationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[18]
+	mi := &file_muster_v1_operations_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1667,7 @@ func (x *DropGenerationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DropGenerationResponse.ProtoReflect.Descriptor instead.
 func (*DropGenerationResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{18}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *DropGenerationResponse) GetGeneration() int64 {
@@ -1603,7 +1688,7 @@ type ListParkedEventsRequest struct {
 
 func (x *ListParkedEventsRequest) Reset() {
 	*x = ListParkedEventsRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[19]
+	mi := &file_muster_v1_operations_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1700,7 @@ func (x *ListParkedEventsRequest) String() string {
 func (*ListParkedEventsRequest) ProtoMessage() {}
 
 func (x *ListParkedEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[19]
+	mi := &file_muster_v1_operations_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1713,7 @@ func (x *ListParkedEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParkedEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListParkedEventsRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{19}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListParkedEventsRequest) GetProjection() string {
@@ -1651,7 +1736,7 @@ type ListParkedEventsResponse struct {
 
 func (x *ListParkedEventsResponse) Reset() {
 	*x = ListParkedEventsResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[20]
+	mi := &file_muster_v1_operations_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1748,7 @@ func (x *ListParkedEventsResponse) String() string {
 func (*ListParkedEventsResponse) ProtoMessage() {}
 
 func (x *ListParkedEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[20]
+	mi := &file_muster_v1_operations_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1761,7 @@ func (x *ListParkedEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListParkedEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListParkedEventsResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{20}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListParkedEventsResponse) GetEvents() []*ParkedEvent {
@@ -1706,7 +1791,7 @@ type GetParkedEventRequest struct {
 
 func (x *GetParkedEventRequest) Reset() {
 	*x = GetParkedEventRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[21]
+	mi := &file_muster_v1_operations_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1803,7 @@ func (x *GetParkedEventRequest) String() string {
 func (*GetParkedEventRequest) ProtoMessage() {}
 
 func (x *GetParkedEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[21]
+	mi := &file_muster_v1_operations_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1816,7 @@ func (x *GetParkedEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetParkedEventRequest.ProtoReflect.Descriptor instead.
 func (*GetParkedEventRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{21}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetParkedEventRequest) GetProjection() string {
@@ -1763,7 +1848,7 @@ type GetParkedEventResponse struct {
 
 func (x *GetParkedEventResponse) Reset() {
 	*x = GetParkedEventResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[22]
+	mi := &file_muster_v1_operations_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1860,7 @@ func (x *GetParkedEventResponse) String() string {
 func (*GetParkedEventResponse) ProtoMessage() {}
 
 func (x *GetParkedEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[22]
+	mi := &file_muster_v1_operations_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +1873,7 @@ func (x *GetParkedEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetParkedEventResponse.ProtoReflect.Descriptor instead.
 func (*GetParkedEventResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{22}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GetParkedEventResponse) GetEvent() *ParkedEvent {
@@ -1825,7 +1910,7 @@ type RetryParkedEventRequest struct {
 
 func (x *RetryParkedEventRequest) Reset() {
 	*x = RetryParkedEventRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[23]
+	mi := &file_muster_v1_operations_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +1922,7 @@ func (x *RetryParkedEventRequest) String() string {
 func (*RetryParkedEventRequest) ProtoMessage() {}
 
 func (x *RetryParkedEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[23]
+	mi := &file_muster_v1_operations_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +1935,7 @@ func (x *RetryParkedEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryParkedEventRequest.ProtoReflect.Descriptor instead.
 func (*RetryParkedEventRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{23}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RetryParkedEventRequest) GetProjection() string {
@@ -1880,7 +1965,7 @@ type RetryParkedEventResponse struct {
 
 func (x *RetryParkedEventResponse) Reset() {
 	*x = RetryParkedEventResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[24]
+	mi := &file_muster_v1_operations_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1977,7 @@ func (x *RetryParkedEventResponse) String() string {
 func (*RetryParkedEventResponse) ProtoMessage() {}
 
 func (x *RetryParkedEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[24]
+	mi := &file_muster_v1_operations_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1990,7 @@ func (x *RetryParkedEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RetryParkedEventResponse.ProtoReflect.Descriptor instead.
 func (*RetryParkedEventResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{24}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RetryParkedEventResponse) GetApplied() int64 {
@@ -1939,7 +2024,7 @@ type SkipParkedEventRequest struct {
 
 func (x *SkipParkedEventRequest) Reset() {
 	*x = SkipParkedEventRequest{}
-	mi := &file_muster_v1_operations_proto_msgTypes[25]
+	mi := &file_muster_v1_operations_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1951,7 +2036,7 @@ func (x *SkipParkedEventRequest) String() string {
 func (*SkipParkedEventRequest) ProtoMessage() {}
 
 func (x *SkipParkedEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[25]
+	mi := &file_muster_v1_operations_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1964,7 +2049,7 @@ func (x *SkipParkedEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipParkedEventRequest.ProtoReflect.Descriptor instead.
 func (*SkipParkedEventRequest) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{25}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SkipParkedEventRequest) GetProjection() string {
@@ -2008,7 +2093,7 @@ type SkipParkedEventResponse struct {
 
 func (x *SkipParkedEventResponse) Reset() {
 	*x = SkipParkedEventResponse{}
-	mi := &file_muster_v1_operations_proto_msgTypes[26]
+	mi := &file_muster_v1_operations_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2105,7 @@ func (x *SkipParkedEventResponse) String() string {
 func (*SkipParkedEventResponse) ProtoMessage() {}
 
 func (x *SkipParkedEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_v1_operations_proto_msgTypes[26]
+	mi := &file_muster_v1_operations_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2118,7 @@ func (x *SkipParkedEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SkipParkedEventResponse.ProtoReflect.Descriptor instead.
 func (*SkipParkedEventResponse) Descriptor() ([]byte, []int) {
-	return file_muster_v1_operations_proto_rawDescGZIP(), []int{26}
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *SkipParkedEventResponse) GetApplied() int64 {
@@ -2050,11 +2135,239 @@ func (x *SkipParkedEventResponse) GetParked() *ParkedEvent {
 	return nil
 }
 
+// SkippedEvent is an event that an operator has left out.
+type SkippedEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The projection that could not apply it.
+	Projection string `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
+	// The service that has the projection.
+	Service string `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	// The log.
+	Log string `protobuf:"bytes,3,opt,name=log,proto3" json:"log,omitempty"`
+	// The stream.
+	Stream string `protobuf:"bytes,4,opt,name=stream,proto3" json:"stream,omitempty"`
+	// The event's place in it.
+	Version int64 `protobuf:"varint,5,opt,name=version,proto3" json:"version,omitempty"`
+	// The event's id.
+	EventId string `protobuf:"bytes,6,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	// The event's type.
+	Type string `protobuf:"bytes,7,opt,name=type,proto3" json:"type,omitempty"`
+	// When it was left out.
+	SkippedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=skipped_at,json=skippedAt,proto3" json:"skipped_at,omitempty"`
+	// Who left it out: `user-…`, or `service-…`.
+	SkippedBy string `protobuf:"bytes,9,opt,name=skipped_by,json=skippedBy,proto3" json:"skipped_by,omitempty"`
+	// Why.
+	Reason        string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SkippedEvent) Reset() {
+	*x = SkippedEvent{}
+	mi := &file_muster_v1_operations_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SkippedEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SkippedEvent) ProtoMessage() {}
+
+func (x *SkippedEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_operations_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SkippedEvent.ProtoReflect.Descriptor instead.
+func (*SkippedEvent) Descriptor() ([]byte, []int) {
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SkippedEvent) GetProjection() string {
+	if x != nil {
+		return x.Projection
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetLog() string {
+	if x != nil {
+		return x.Log
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetVersion() int64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SkippedEvent) GetEventId() string {
+	if x != nil {
+		return x.EventId
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetSkippedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SkippedAt
+	}
+	return nil
+}
+
+func (x *SkippedEvent) GetSkippedBy() string {
+	if x != nil {
+		return x.SkippedBy
+	}
+	return ""
+}
+
+func (x *SkippedEvent) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ListSkippedEventsRequest asks for events that were left out.
+type ListSkippedEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of this projection only; of all if not given.
+	Projection    string `protobuf:"bytes,1,opt,name=projection,proto3" json:"projection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSkippedEventsRequest) Reset() {
+	*x = ListSkippedEventsRequest{}
+	mi := &file_muster_v1_operations_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSkippedEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSkippedEventsRequest) ProtoMessage() {}
+
+func (x *ListSkippedEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_operations_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSkippedEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListSkippedEventsRequest) Descriptor() ([]byte, []int) {
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListSkippedEventsRequest) GetProjection() string {
+	if x != nil {
+		return x.Projection
+	}
+	return ""
+}
+
+// ListSkippedEventsResponse carries the events, those that were left out last in front.
+type ListSkippedEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The last 1000 of each projection.
+	Events []*SkippedEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Services that did not answer.
+	Unreachable   []string `protobuf:"bytes,2,rep,name=unreachable,proto3" json:"unreachable,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSkippedEventsResponse) Reset() {
+	*x = ListSkippedEventsResponse{}
+	mi := &file_muster_v1_operations_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSkippedEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSkippedEventsResponse) ProtoMessage() {}
+
+func (x *ListSkippedEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_v1_operations_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSkippedEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListSkippedEventsResponse) Descriptor() ([]byte, []int) {
+	return file_muster_v1_operations_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListSkippedEventsResponse) GetEvents() []*SkippedEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListSkippedEventsResponse) GetUnreachable() []string {
+	if x != nil {
+		return x.Unreachable
+	}
+	return nil
+}
+
 var File_muster_v1_operations_proto protoreflect.FileDescriptor
 
 const file_muster_v1_operations_proto_rawDesc = "" +
 	"\n" +
-	"\x1amuster/v1/operations.proto\x12\tmuster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuster/options/v1/options.proto\"\xfb\x03\n" +
+	"\x1amuster/v1/operations.proto\x12\tmuster.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fmuster/options/v1/options.proto\"\xb8\x04\n" +
 	"\n" +
 	"Projection\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
@@ -2073,7 +2386,11 @@ const file_muster_v1_operations_proto_rawDesc = "" +
 	" \x01(\x03R\x06parked\x12D\n" +
 	"\x10oldest_parked_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x0eoldestParkedAt\x127\n" +
 	"\vgenerations\x18\f \x03(\v2\x15.muster.v1.GenerationR\vgenerations\x122\n" +
-	"\toperation\x18\r \x01(\v2\x14.muster.v1.OperationR\toperation\"\x8d\x01\n" +
+	"\toperation\x18\r \x01(\v2\x14.muster.v1.OperationR\toperation\x12;\n" +
+	"\runknown_types\x18\x0e \x03(\v2\x16.muster.v1.UnknownTypeR\funknownTypes\"9\n" +
+	"\vUnknownType\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n" +
+	"\x06events\x18\x02 \x01(\x03R\x06events\"\x8d\x01\n" +
 	"\n" +
 	"Generation\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x03R\x06number\x120\n" +
@@ -2151,15 +2468,21 @@ const file_muster_v1_operations_proto_rawDesc = "" +
 	"\toperation\x18\x01 \x01(\v2\x14.muster.v1.OperationR\toperation\"7\n" +
 	"\x16CancelOperationRequest\x12\x1d\n" +
 	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\"\x19\n" +
-	"\x17CancelOperationResponse\":\n" +
+	"\x17CancelOperationResponse\"c\n" +
 	"\x19RollbackProjectionRequest\x12\x1d\n" +
-	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\"<\n" +
+	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12'\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
+	"generation\"<\n" +
 	"\x1aRollbackProjectionResponse\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x03R\n" +
-	"generation\"6\n" +
+	"generation\"_\n" +
 	"\x15DropGenerationRequest\x12\x1d\n" +
-	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\"8\n" +
+	"\x04name\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18dR\x04name\x12'\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\n" +
+	"generation\"8\n" +
 	"\x16DropGenerationResponse\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x03R\n" +
@@ -2201,7 +2524,30 @@ const file_muster_v1_operations_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x03\x18\xf4\x03R\x06reason\"c\n" +
 	"\x17SkipParkedEventResponse\x12\x18\n" +
 	"\aapplied\x18\x01 \x01(\x03R\aapplied\x12.\n" +
-	"\x06parked\x18\x02 \x01(\v2\x16.muster.v1.ParkedEventR\x06parked*\xb3\x01\n" +
+	"\x06parked\x18\x02 \x01(\v2\x16.muster.v1.ParkedEventR\x06parked\"\xad\x02\n" +
+	"\fSkippedEvent\x12\x1e\n" +
+	"\n" +
+	"projection\x18\x01 \x01(\tR\n" +
+	"projection\x12\x18\n" +
+	"\aservice\x18\x02 \x01(\tR\aservice\x12\x10\n" +
+	"\x03log\x18\x03 \x01(\tR\x03log\x12\x16\n" +
+	"\x06stream\x18\x04 \x01(\tR\x06stream\x12\x18\n" +
+	"\aversion\x18\x05 \x01(\x03R\aversion\x12\x19\n" +
+	"\bevent_id\x18\x06 \x01(\tR\aeventId\x12\x12\n" +
+	"\x04type\x18\a \x01(\tR\x04type\x129\n" +
+	"\n" +
+	"skipped_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tskippedAt\x12\x1d\n" +
+	"\n" +
+	"skipped_by\x18\t \x01(\tR\tskippedBy\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\"C\n" +
+	"\x18ListSkippedEventsRequest\x12'\n" +
+	"\n" +
+	"projection\x18\x01 \x01(\tB\a\xbaH\x04r\x02\x18dR\n" +
+	"projection\"n\n" +
+	"\x19ListSkippedEventsResponse\x12/\n" +
+	"\x06events\x18\x01 \x03(\v2\x17.muster.v1.SkippedEventR\x06events\x12 \n" +
+	"\vunreachable\x18\x02 \x03(\tR\vunreachable*\xb3\x01\n" +
 	"\x0fProjectionState\x12 \n" +
 	"\x1cPROJECTION_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PROJECTION_STATE_LIVE\x10\x01\x12 \n" +
@@ -2229,7 +2575,7 @@ const file_muster_v1_operations_proto_rawDesc = "" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DIFFERENCE_KIND_SURPLUS\x10\x01\x12\x1b\n" +
 	"\x17DIFFERENCE_KIND_MISSING\x10\x02\x12\x1b\n" +
-	"\x17DIFFERENCE_KIND_CHANGED\x10\x032\xcb\x1d\n" +
+	"\x17DIFFERENCE_KIND_CHANGED\x10\x032\x89\"\n" +
 	"\x11OperationsService\x12\xb5\x03\n" +
 	"\x0fListProjections\x12!.muster.v1.ListProjectionsRequest\x1a\".muster.v1.ListProjectionsResponse\"\xda\x02\x8a\xb5\x18\x12\x1a\x10projections.read\xaa\xb5\x18\xbf\x02\n" +
 	"\x02{}\x12\xb8\x02{\"projections\": [{\"name\": \"access\", \"service\": \"credentials\", \"log\": \"identity\", \"state\": \"PROJECTION_STATE_LIVE\", \"generation\": \"1\", \"lagEvents\": \"0\", \"lag\": \"0s\", \"eventsPerSecond\": 41.5, \"parked\": \"0\", \"generations\": [{\"number\": \"1\", \"state\": \"GENERATION_STATE_SERVING\", \"begunAt\": \"2026-03-02T09:00:04Z\"}]}]}\x12\xa2\x03\n" +
@@ -2250,7 +2596,9 @@ const file_muster_v1_operations_proto_rawDesc = "" +
 	"\x10RetryParkedEvent\x12\".muster.v1.RetryParkedEventRequest\x1a#.muster.v1.RetryParkedEventResponse\"\x89\x01\x8a\xb5\x18\x13\x1a\x11projections.write\xaa\xb5\x18n\n" +
 	"O{\"projection\": \"access\", \"stream\": \"user-01997c63-91f4-7a08-b3d5-6e20c8f1479b\"}\x12\x10{\"applied\": \"2\"}\x1a\tNOT_FOUND\x12\xaf\x02\n" +
 	"\x0fSkipParkedEvent\x12!.muster.v1.SkipParkedEventRequest\x1a\".muster.v1.SkipParkedEventResponse\"\xd4\x01\x8a\xb5\x18\x13\x1a\x11projections.write\xaa\xb5\x18\xb8\x01\n" +
-	"\x98\x01{\"projection\": \"access\", \"stream\": \"user-01997c63-91f4-7a08-b3d5-6e20c8f1479b\", \"version\": \"3\", \"reason\": \"written by a broken import, see ticket 4711\"}\x12\x10{\"applied\": \"1\"}\x1a\tNOT_FOUNDB\xa2\x01\n" +
+	"\x98\x01{\"projection\": \"access\", \"stream\": \"user-01997c63-91f4-7a08-b3d5-6e20c8f1479b\", \"version\": \"3\", \"reason\": \"written by a broken import, see ticket 4711\"}\x12\x10{\"applied\": \"1\"}\x1a\tNOT_FOUND\x12\xbb\x04\n" +
+	"\x11ListSkippedEvents\x12#.muster.v1.ListSkippedEventsRequest\x1a$.muster.v1.ListSkippedEventsResponse\"\xda\x03\x8a\xb5\x18\x12\x1a\x10projections.read\xaa\xb5\x18\xbf\x03\n" +
+	"\x18{\"projection\": \"access\"}\x12\x97\x03{\"events\": [{\"projection\": \"access\", \"service\": \"credentials\", \"log\": \"identity\", \"stream\": \"user-01997c63-91f4-7a08-b3d5-6e20c8f1479b\", \"version\": \"3\", \"eventId\": \"01997c64-02b1-7c55-9a3e-4f1d2c7b8e90\", \"type\": \"muster.identity.events.v1.RolesChanged\", \"skippedAt\": \"2026-03-02T10:20:40Z\", \"skippedBy\": \"user-01997c5a-3b1e-7d42-8f60-2a9c41d7e053\", \"reason\": \"written by a broken import, see ticket 4711\"}]}\x1a\tNOT_FOUNDB\xa2\x01\n" +
 	"\rcom.muster.v1B\x0fOperationsProtoP\x01Z;github.com/muster-id/muster/proto/gen/go/muster/v1;musterv1\xa2\x02\x03MXX\xaa\x02\tMuster.V1\xca\x02\tMuster\\V1\xe2\x02\x15Muster\\V1\\GPBMetadata\xea\x02\n" +
 	"Muster::V1b\x06proto3"
 
@@ -2267,7 +2615,7 @@ func file_muster_v1_operations_proto_rawDescGZIP() []byte {
 }
 
 var file_muster_v1_operations_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_muster_v1_operations_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_muster_v1_operations_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_muster_v1_operations_proto_goTypes = []any{
 	(ProjectionState)(0),               // 0: muster.v1.ProjectionState
 	(GenerationState)(0),               // 1: muster.v1.GenerationState
@@ -2275,86 +2623,95 @@ var file_muster_v1_operations_proto_goTypes = []any{
 	(OperationState)(0),                // 3: muster.v1.OperationState
 	(DifferenceKind)(0),                // 4: muster.v1.DifferenceKind
 	(*Projection)(nil),                 // 5: muster.v1.Projection
-	(*Generation)(nil),                 // 6: muster.v1.Generation
-	(*Operation)(nil),                  // 7: muster.v1.Operation
-	(*Verification)(nil),               // 8: muster.v1.Verification
-	(*Difference)(nil),                 // 9: muster.v1.Difference
-	(*ColumnDifference)(nil),           // 10: muster.v1.ColumnDifference
-	(*ParkedEvent)(nil),                // 11: muster.v1.ParkedEvent
-	(*ListProjectionsRequest)(nil),     // 12: muster.v1.ListProjectionsRequest
-	(*ListProjectionsResponse)(nil),    // 13: muster.v1.ListProjectionsResponse
-	(*RebuildProjectionRequest)(nil),   // 14: muster.v1.RebuildProjectionRequest
-	(*RebuildProjectionResponse)(nil),  // 15: muster.v1.RebuildProjectionResponse
-	(*VerifyProjectionRequest)(nil),    // 16: muster.v1.VerifyProjectionRequest
-	(*VerifyProjectionResponse)(nil),   // 17: muster.v1.VerifyProjectionResponse
-	(*CancelOperationRequest)(nil),     // 18: muster.v1.CancelOperationRequest
-	(*CancelOperationResponse)(nil),    // 19: muster.v1.CancelOperationResponse
-	(*RollbackProjectionRequest)(nil),  // 20: muster.v1.RollbackProjectionRequest
-	(*RollbackProjectionResponse)(nil), // 21: muster.v1.RollbackProjectionResponse
-	(*DropGenerationRequest)(nil),      // 22: muster.v1.DropGenerationRequest
-	(*DropGenerationResponse)(nil),     // 23: muster.v1.DropGenerationResponse
-	(*ListParkedEventsRequest)(nil),    // 24: muster.v1.ListParkedEventsRequest
-	(*ListParkedEventsResponse)(nil),   // 25: muster.v1.ListParkedEventsResponse
-	(*GetParkedEventRequest)(nil),      // 26: muster.v1.GetParkedEventRequest
-	(*GetParkedEventResponse)(nil),     // 27: muster.v1.GetParkedEventResponse
-	(*RetryParkedEventRequest)(nil),    // 28: muster.v1.RetryParkedEventRequest
-	(*RetryParkedEventResponse)(nil),   // 29: muster.v1.RetryParkedEventResponse
-	(*SkipParkedEventRequest)(nil),     // 30: muster.v1.SkipParkedEventRequest
-	(*SkipParkedEventResponse)(nil),    // 31: muster.v1.SkipParkedEventResponse
-	(*durationpb.Duration)(nil),        // 32: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 33: google.protobuf.Timestamp
+	(*UnknownType)(nil),                // 6: muster.v1.UnknownType
+	(*Generation)(nil),                 // 7: muster.v1.Generation
+	(*Operation)(nil),                  // 8: muster.v1.Operation
+	(*Verification)(nil),               // 9: muster.v1.Verification
+	(*Difference)(nil),                 // 10: muster.v1.Difference
+	(*ColumnDifference)(nil),           // 11: muster.v1.ColumnDifference
+	(*ParkedEvent)(nil),                // 12: muster.v1.ParkedEvent
+	(*ListProjectionsRequest)(nil),     // 13: muster.v1.ListProjectionsRequest
+	(*ListProjectionsResponse)(nil),    // 14: muster.v1.ListProjectionsResponse
+	(*RebuildProjectionRequest)(nil),   // 15: muster.v1.RebuildProjectionRequest
+	(*RebuildProjectionResponse)(nil),  // 16: muster.v1.RebuildProjectionResponse
+	(*VerifyProjectionRequest)(nil),    // 17: muster.v1.VerifyProjectionRequest
+	(*VerifyProjectionResponse)(nil),   // 18: muster.v1.VerifyProjectionResponse
+	(*CancelOperationRequest)(nil),     // 19: muster.v1.CancelOperationRequest
+	(*CancelOperationResponse)(nil),    // 20: muster.v1.CancelOperationResponse
+	(*RollbackProjectionRequest)(nil),  // 21: muster.v1.RollbackProjectionRequest
+	(*RollbackProjectionResponse)(nil), // 22: muster.v1.RollbackProjectionResponse
+	(*DropGenerationRequest)(nil),      // 23: muster.v1.DropGenerationRequest
+	(*DropGenerationResponse)(nil),     // 24: muster.v1.DropGenerationResponse
+	(*ListParkedEventsRequest)(nil),    // 25: muster.v1.ListParkedEventsRequest
+	(*ListParkedEventsResponse)(nil),   // 26: muster.v1.ListParkedEventsResponse
+	(*GetParkedEventRequest)(nil),      // 27: muster.v1.GetParkedEventRequest
+	(*GetParkedEventResponse)(nil),     // 28: muster.v1.GetParkedEventResponse
+	(*RetryParkedEventRequest)(nil),    // 29: muster.v1.RetryParkedEventRequest
+	(*RetryParkedEventResponse)(nil),   // 30: muster.v1.RetryParkedEventResponse
+	(*SkipParkedEventRequest)(nil),     // 31: muster.v1.SkipParkedEventRequest
+	(*SkipParkedEventResponse)(nil),    // 32: muster.v1.SkipParkedEventResponse
+	(*SkippedEvent)(nil),               // 33: muster.v1.SkippedEvent
+	(*ListSkippedEventsRequest)(nil),   // 34: muster.v1.ListSkippedEventsRequest
+	(*ListSkippedEventsResponse)(nil),  // 35: muster.v1.ListSkippedEventsResponse
+	(*durationpb.Duration)(nil),        // 36: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 37: google.protobuf.Timestamp
 }
 var file_muster_v1_operations_proto_depIdxs = []int32{
 	0,  // 0: muster.v1.Projection.state:type_name -> muster.v1.ProjectionState
-	32, // 1: muster.v1.Projection.lag:type_name -> google.protobuf.Duration
-	33, // 2: muster.v1.Projection.oldest_parked_at:type_name -> google.protobuf.Timestamp
-	6,  // 3: muster.v1.Projection.generations:type_name -> muster.v1.Generation
-	7,  // 4: muster.v1.Projection.operation:type_name -> muster.v1.Operation
-	1,  // 5: muster.v1.Generation.state:type_name -> muster.v1.GenerationState
-	33, // 6: muster.v1.Generation.begun_at:type_name -> google.protobuf.Timestamp
-	2,  // 7: muster.v1.Operation.kind:type_name -> muster.v1.OperationKind
-	3,  // 8: muster.v1.Operation.state:type_name -> muster.v1.OperationState
-	33, // 9: muster.v1.Operation.started_at:type_name -> google.protobuf.Timestamp
-	33, // 10: muster.v1.Operation.finished_at:type_name -> google.protobuf.Timestamp
-	32, // 11: muster.v1.Operation.time_left:type_name -> google.protobuf.Duration
-	8,  // 12: muster.v1.Operation.verification:type_name -> muster.v1.Verification
-	9,  // 13: muster.v1.Verification.differences:type_name -> muster.v1.Difference
-	4,  // 14: muster.v1.Difference.kind:type_name -> muster.v1.DifferenceKind
-	10, // 15: muster.v1.Difference.columns:type_name -> muster.v1.ColumnDifference
-	33, // 16: muster.v1.ParkedEvent.occurred_at:type_name -> google.protobuf.Timestamp
-	33, // 17: muster.v1.ParkedEvent.parked_at:type_name -> google.protobuf.Timestamp
-	5,  // 18: muster.v1.ListProjectionsResponse.projections:type_name -> muster.v1.Projection
-	7,  // 19: muster.v1.RebuildProjectionResponse.operation:type_name -> muster.v1.Operation
-	7,  // 20: muster.v1.VerifyProjectionResponse.operation:type_name -> muster.v1.Operation
-	11, // 21: muster.v1.ListParkedEventsResponse.events:type_name -> muster.v1.ParkedEvent
-	11, // 22: muster.v1.GetParkedEventResponse.event:type_name -> muster.v1.ParkedEvent
-	11, // 23: muster.v1.RetryParkedEventResponse.parked:type_name -> muster.v1.ParkedEvent
-	11, // 24: muster.v1.SkipParkedEventResponse.parked:type_name -> muster.v1.ParkedEvent
-	12, // 25: muster.v1.OperationsService.ListProjections:input_type -> muster.v1.ListProjectionsRequest
-	14, // 26: muster.v1.OperationsService.RebuildProjection:input_type -> muster.v1.RebuildProjectionRequest
-	16, // 27: muster.v1.OperationsService.VerifyProjection:input_type -> muster.v1.VerifyProjectionRequest
-	18, // 28: muster.v1.OperationsService.CancelOperation:input_type -> muster.v1.CancelOperationRequest
-	20, // 29: muster.v1.OperationsService.RollbackProjection:input_type -> muster.v1.RollbackProjectionRequest
-	22, // 30: muster.v1.OperationsService.DropGeneration:input_type -> muster.v1.DropGenerationRequest
-	24, // 31: muster.v1.OperationsService.ListParkedEvents:input_type -> muster.v1.ListParkedEventsRequest
-	26, // 32: muster.v1.OperationsService.GetParkedEvent:input_type -> muster.v1.GetParkedEventRequest
-	28, // 33: muster.v1.OperationsService.RetryParkedEvent:input_type -> muster.v1.RetryParkedEventRequest
-	30, // 34: muster.v1.OperationsService.SkipParkedEvent:input_type -> muster.v1.SkipParkedEventRequest
-	13, // 35: muster.v1.OperationsService.ListProjections:output_type -> muster.v1.ListProjectionsResponse
-	15, // 36: muster.v1.OperationsService.RebuildProjection:output_type -> muster.v1.RebuildProjectionResponse
-	17, // 37: muster.v1.OperationsService.VerifyProjection:output_type -> muster.v1.VerifyProjectionResponse
-	19, // 38: muster.v1.OperationsService.CancelOperation:output_type -> muster.v1.CancelOperationResponse
-	21, // 39: muster.v1.OperationsService.RollbackProjection:output_type -> muster.v1.RollbackProjectionResponse
-	23, // 40: muster.v1.OperationsService.DropGeneration:output_type -> muster.v1.DropGenerationResponse
-	25, // 41: muster.v1.OperationsService.ListParkedEvents:output_type -> muster.v1.ListParkedEventsResponse
-	27, // 42: muster.v1.OperationsService.GetParkedEvent:output_type -> muster.v1.GetParkedEventResponse
-	29, // 43: muster.v1.OperationsService.RetryParkedEvent:output_type -> muster.v1.RetryParkedEventResponse
-	31, // 44: muster.v1.OperationsService.SkipParkedEvent:output_type -> muster.v1.SkipParkedEventResponse
-	35, // [35:45] is the sub-list for method output_type
-	25, // [25:35] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	36, // 1: muster.v1.Projection.lag:type_name -> google.protobuf.Duration
+	37, // 2: muster.v1.Projection.oldest_parked_at:type_name -> google.protobuf.Timestamp
+	7,  // 3: muster.v1.Projection.generations:type_name -> muster.v1.Generation
+	8,  // 4: muster.v1.Projection.operation:type_name -> muster.v1.Operation
+	6,  // 5: muster.v1.Projection.unknown_types:type_name -> muster.v1.UnknownType
+	1,  // 6: muster.v1.Generation.state:type_name -> muster.v1.GenerationState
+	37, // 7: muster.v1.Generation.begun_at:type_name -> google.protobuf.Timestamp
+	2,  // 8: muster.v1.Operation.kind:type_name -> muster.v1.OperationKind
+	3,  // 9: muster.v1.Operation.state:type_name -> muster.v1.OperationState
+	37, // 10: muster.v1.Operation.started_at:type_name -> google.protobuf.Timestamp
+	37, // 11: muster.v1.Operation.finished_at:type_name -> google.protobuf.Timestamp
+	36, // 12: muster.v1.Operation.time_left:type_name -> google.protobuf.Duration
+	9,  // 13: muster.v1.Operation.verification:type_name -> muster.v1.Verification
+	10, // 14: muster.v1.Verification.differences:type_name -> muster.v1.Difference
+	4,  // 15: muster.v1.Difference.kind:type_name -> muster.v1.DifferenceKind
+	11, // 16: muster.v1.Difference.columns:type_name -> muster.v1.ColumnDifference
+	37, // 17: muster.v1.ParkedEvent.occurred_at:type_name -> google.protobuf.Timestamp
+	37, // 18: muster.v1.ParkedEvent.parked_at:type_name -> google.protobuf.Timestamp
+	5,  // 19: muster.v1.ListProjectionsResponse.projections:type_name -> muster.v1.Projection
+	8,  // 20: muster.v1.RebuildProjectionResponse.operation:type_name -> muster.v1.Operation
+	8,  // 21: muster.v1.VerifyProjectionResponse.operation:type_name -> muster.v1.Operation
+	12, // 22: muster.v1.ListParkedEventsResponse.events:type_name -> muster.v1.ParkedEvent
+	12, // 23: muster.v1.GetParkedEventResponse.event:type_name -> muster.v1.ParkedEvent
+	12, // 24: muster.v1.RetryParkedEventResponse.parked:type_name -> muster.v1.ParkedEvent
+	12, // 25: muster.v1.SkipParkedEventResponse.parked:type_name -> muster.v1.ParkedEvent
+	37, // 26: muster.v1.SkippedEvent.skipped_at:type_name -> google.protobuf.Timestamp
+	33, // 27: muster.v1.ListSkippedEventsResponse.events:type_name -> muster.v1.SkippedEvent
+	13, // 28: muster.v1.OperationsService.ListProjections:input_type -> muster.v1.ListProjectionsRequest
+	15, // 29: muster.v1.OperationsService.RebuildProjection:input_type -> muster.v1.RebuildProjectionRequest
+	17, // 30: muster.v1.OperationsService.VerifyProjection:input_type -> muster.v1.VerifyProjectionRequest
+	19, // 31: muster.v1.OperationsService.CancelOperation:input_type -> muster.v1.CancelOperationRequest
+	21, // 32: muster.v1.OperationsService.RollbackProjection:input_type -> muster.v1.RollbackProjectionRequest
+	23, // 33: muster.v1.OperationsService.DropGeneration:input_type -> muster.v1.DropGenerationRequest
+	25, // 34: muster.v1.OperationsService.ListParkedEvents:input_type -> muster.v1.ListParkedEventsRequest
+	27, // 35: muster.v1.OperationsService.GetParkedEvent:input_type -> muster.v1.GetParkedEventRequest
+	29, // 36: muster.v1.OperationsService.RetryParkedEvent:input_type -> muster.v1.RetryParkedEventRequest
+	31, // 37: muster.v1.OperationsService.SkipParkedEvent:input_type -> muster.v1.SkipParkedEventRequest
+	34, // 38: muster.v1.OperationsService.ListSkippedEvents:input_type -> muster.v1.ListSkippedEventsRequest
+	14, // 39: muster.v1.OperationsService.ListProjections:output_type -> muster.v1.ListProjectionsResponse
+	16, // 40: muster.v1.OperationsService.RebuildProjection:output_type -> muster.v1.RebuildProjectionResponse
+	18, // 41: muster.v1.OperationsService.VerifyProjection:output_type -> muster.v1.VerifyProjectionResponse
+	20, // 42: muster.v1.OperationsService.CancelOperation:output_type -> muster.v1.CancelOperationResponse
+	22, // 43: muster.v1.OperationsService.RollbackProjection:output_type -> muster.v1.RollbackProjectionResponse
+	24, // 44: muster.v1.OperationsService.DropGeneration:output_type -> muster.v1.DropGenerationResponse
+	26, // 45: muster.v1.OperationsService.ListParkedEvents:output_type -> muster.v1.ListParkedEventsResponse
+	28, // 46: muster.v1.OperationsService.GetParkedEvent:output_type -> muster.v1.GetParkedEventResponse
+	30, // 47: muster.v1.OperationsService.RetryParkedEvent:output_type -> muster.v1.RetryParkedEventResponse
+	32, // 48: muster.v1.OperationsService.SkipParkedEvent:output_type -> muster.v1.SkipParkedEventResponse
+	35, // 49: muster.v1.OperationsService.ListSkippedEvents:output_type -> muster.v1.ListSkippedEventsResponse
+	39, // [39:50] is the sub-list for method output_type
+	28, // [28:39] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_muster_v1_operations_proto_init() }
@@ -2368,7 +2725,7 @@ func file_muster_v1_operations_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_v1_operations_proto_rawDesc), len(file_muster_v1_operations_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   27,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -211,6 +211,14 @@ export declare type ProjectionHealth = Message<"muster.v1.ProjectionHealth"> & {
    * @generated from field: optional double progress = 7;
    */
   progress?: number | undefined;
+
+  /**
+   * Events, since the service started, of types that it does not know: a newer
+   * version has written them. They stay in the log, and hold nothing up.
+   *
+   * @generated from field: int64 unknown_events = 8;
+   */
+  unknownEvents: bigint;
 };
 
 /**

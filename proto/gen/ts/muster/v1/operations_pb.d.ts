@@ -107,6 +107,14 @@ export declare type Projection = Message<"muster.v1.Projection"> & {
    * @generated from field: muster.v1.Operation operation = 13;
    */
   operation?: Operation | undefined;
+
+  /**
+   * Events of types that the service does not know, since it started: a newer
+   * version has written them. They stay in the log, and hold nothing up.
+   *
+   * @generated from field: repeated muster.v1.UnknownType unknown_types = 14;
+   */
+  unknownTypes: UnknownType[];
 };
 
 /**
@@ -114,6 +122,33 @@ export declare type Projection = Message<"muster.v1.Projection"> & {
  * Use `create(ProjectionSchema)` to create a new message.
  */
 export declare const ProjectionSchema: GenMessage<Projection>;
+
+/**
+ * UnknownType is a type of events that a service does not know.
+ *
+ * @generated from message muster.v1.UnknownType
+ */
+export declare type UnknownType = Message<"muster.v1.UnknownType"> & {
+  /**
+   * Its name, for example `muster.identity.events.v1.NicknameChosen`.
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * How many events of it the service has read.
+   *
+   * @generated from field: int64 events = 2;
+   */
+  events: bigint;
+};
+
+/**
+ * Describes the message muster.v1.UnknownType.
+ * Use `create(UnknownTypeSchema)` to create a new message.
+ */
+export declare const UnknownTypeSchema: GenMessage<UnknownType>;
 
 /**
  * Generation is one set of a projection's rows.
@@ -633,6 +668,14 @@ export declare type RollbackProjectionRequest = Message<"muster.v1.RollbackProje
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * The generation that is to serve again, so that no other one is; whichever is the
+   * former one if not given.
+   *
+   * @generated from field: int64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -673,6 +716,14 @@ export declare type DropGenerationRequest = Message<"muster.v1.DropGenerationReq
    * @generated from field: string name = 1;
    */
   name: string;
+
+  /**
+   * The generation that is to be deleted, so that no other one is; whichever is the
+   * former one if not given.
+   *
+   * @generated from field: int64 generation = 2;
+   */
+  generation: bigint;
 };
 
 /**
@@ -930,6 +981,136 @@ export declare type SkipParkedEventResponse = Message<"muster.v1.SkipParkedEvent
  * Use `create(SkipParkedEventResponseSchema)` to create a new message.
  */
 export declare const SkipParkedEventResponseSchema: GenMessage<SkipParkedEventResponse>;
+
+/**
+ * SkippedEvent is an event that an operator has left out.
+ *
+ * @generated from message muster.v1.SkippedEvent
+ */
+export declare type SkippedEvent = Message<"muster.v1.SkippedEvent"> & {
+  /**
+   * The projection that could not apply it.
+   *
+   * @generated from field: string projection = 1;
+   */
+  projection: string;
+
+  /**
+   * The service that has the projection.
+   *
+   * @generated from field: string service = 2;
+   */
+  service: string;
+
+  /**
+   * The log.
+   *
+   * @generated from field: string log = 3;
+   */
+  log: string;
+
+  /**
+   * The stream.
+   *
+   * @generated from field: string stream = 4;
+   */
+  stream: string;
+
+  /**
+   * The event's place in it.
+   *
+   * @generated from field: int64 version = 5;
+   */
+  version: bigint;
+
+  /**
+   * The event's id.
+   *
+   * @generated from field: string event_id = 6;
+   */
+  eventId: string;
+
+  /**
+   * The event's type.
+   *
+   * @generated from field: string type = 7;
+   */
+  type: string;
+
+  /**
+   * When it was left out.
+   *
+   * @generated from field: google.protobuf.Timestamp skipped_at = 8;
+   */
+  skippedAt?: Timestamp | undefined;
+
+  /**
+   * Who left it out: `user-…`, or `service-…`.
+   *
+   * @generated from field: string skipped_by = 9;
+   */
+  skippedBy: string;
+
+  /**
+   * Why.
+   *
+   * @generated from field: string reason = 10;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message muster.v1.SkippedEvent.
+ * Use `create(SkippedEventSchema)` to create a new message.
+ */
+export declare const SkippedEventSchema: GenMessage<SkippedEvent>;
+
+/**
+ * ListSkippedEventsRequest asks for events that were left out.
+ *
+ * @generated from message muster.v1.ListSkippedEventsRequest
+ */
+export declare type ListSkippedEventsRequest = Message<"muster.v1.ListSkippedEventsRequest"> & {
+  /**
+   * Of this projection only; of all if not given.
+   *
+   * @generated from field: string projection = 1;
+   */
+  projection: string;
+};
+
+/**
+ * Describes the message muster.v1.ListSkippedEventsRequest.
+ * Use `create(ListSkippedEventsRequestSchema)` to create a new message.
+ */
+export declare const ListSkippedEventsRequestSchema: GenMessage<ListSkippedEventsRequest>;
+
+/**
+ * ListSkippedEventsResponse carries the events, those that were left out last in front.
+ *
+ * @generated from message muster.v1.ListSkippedEventsResponse
+ */
+export declare type ListSkippedEventsResponse = Message<"muster.v1.ListSkippedEventsResponse"> & {
+  /**
+   * The last 1000 of each projection.
+   *
+   * @generated from field: repeated muster.v1.SkippedEvent events = 1;
+   */
+  events: SkippedEvent[];
+
+  /**
+   * Services that did not answer.
+   *
+   * @generated from field: repeated string unreachable = 2;
+   */
+  unreachable: string[];
+};
+
+/**
+ * Describes the message muster.v1.ListSkippedEventsResponse.
+ * Use `create(ListSkippedEventsResponseSchema)` to create a new message.
+ */
+export declare const ListSkippedEventsResponseSchema: GenMessage<ListSkippedEventsResponse>;
 
 /**
  * ProjectionState says how a projection is.
@@ -1270,6 +1451,16 @@ export declare const OperationsService: GenService<{
     methodKind: "unary";
     input: typeof SkipParkedEventRequestSchema;
     output: typeof SkipParkedEventResponseSchema;
+  },
+  /**
+   * ListSkippedEvents tells which events were left out, by whom and why.
+   *
+   * @generated from rpc muster.v1.OperationsService.ListSkippedEvents
+   */
+  listSkippedEvents: {
+    methodKind: "unary";
+    input: typeof ListSkippedEventsRequestSchema;
+    output: typeof ListSkippedEventsResponseSchema;
   },
 }>;
 

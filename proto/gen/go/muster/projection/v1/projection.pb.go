@@ -30,7 +30,7 @@ var File_muster_projection_v1_projection_proto protoreflect.FileDescriptor
 
 const file_muster_projection_v1_projection_proto_rawDesc = "" +
 	"\n" +
-	"%muster/projection/v1/projection.proto\x12\x14muster.projection.v1\x1a\x1fmuster/options/v1/options.proto\x1a\x1amuster/v1/operations.proto2\xcc\v\n" +
+	"%muster/projection/v1/projection.proto\x12\x14muster.projection.v1\x1a\x1fmuster/options/v1/options.proto\x1a\x1amuster/v1/operations.proto2\xe2\f\n" +
 	"\x11ProjectionService\x12\x8d\x01\n" +
 	"\x0fListProjections\x12!.muster.v1.ListProjectionsRequest\x1a\".muster.v1.ListProjectionsResponse\"3\x8a\xb5\x18/\x1a\x10projections.read\"\agateway\"\boperator2\boperator\x12\x94\x01\n" +
 	"\x11RebuildProjection\x12#.muster.v1.RebuildProjectionRequest\x1a$.muster.v1.RebuildProjectionResponse\"4\x8a\xb5\x180\x1a\x11projections.write\"\agateway\"\boperator2\boperator\x12\x91\x01\n" +
@@ -41,7 +41,8 @@ const file_muster_projection_v1_projection_proto_rawDesc = "" +
 	"\x10ListParkedEvents\x12\".muster.v1.ListParkedEventsRequest\x1a#.muster.v1.ListParkedEventsResponse\"3\x8a\xb5\x18/\x1a\x10projections.read\"\agateway\"\boperator2\boperator\x12\x8a\x01\n" +
 	"\x0eGetParkedEvent\x12 .muster.v1.GetParkedEventRequest\x1a!.muster.v1.GetParkedEventResponse\"3\x8a\xb5\x18/\x1a\x10projections.read\"\agateway\"\boperator2\boperator\x12\x91\x01\n" +
 	"\x10RetryParkedEvent\x12\".muster.v1.RetryParkedEventRequest\x1a#.muster.v1.RetryParkedEventResponse\"4\x8a\xb5\x180\x1a\x11projections.write\"\agateway\"\boperator2\boperator\x12\x8e\x01\n" +
-	"\x0fSkipParkedEvent\x12!.muster.v1.SkipParkedEventRequest\x1a\".muster.v1.SkipParkedEventResponse\"4\x8a\xb5\x180\x1a\x11projections.write\"\agateway\"\boperator2\boperatorB\xe9\x01\n" +
+	"\x0fSkipParkedEvent\x12!.muster.v1.SkipParkedEventRequest\x1a\".muster.v1.SkipParkedEventResponse\"4\x8a\xb5\x180\x1a\x11projections.write\"\agateway\"\boperator2\boperator\x12\x93\x01\n" +
+	"\x11ListSkippedEvents\x12#.muster.v1.ListSkippedEventsRequest\x1a$.muster.v1.ListSkippedEventsResponse\"3\x8a\xb5\x18/\x1a\x10projections.read\"\agateway\"\boperator2\boperatorB\xe9\x01\n" +
 	"\x18com.muster.projection.v1B\x0fProjectionProtoP\x01ZJgithub.com/muster-id/muster/proto/gen/go/muster/projection/v1;projectionv1\xa2\x02\x03MPX\xaa\x02\x14Muster.Projection.V1\xca\x02\x14Muster\\Projection\\V1\xe2\x02 Muster\\Projection\\V1\\GPBMetadata\xea\x02\x16Muster::Projection::V1b\x06proto3"
 
 var file_muster_projection_v1_projection_proto_goTypes = []any{
@@ -55,16 +56,18 @@ var file_muster_projection_v1_projection_proto_goTypes = []any{
 	(*v1.GetParkedEventRequest)(nil),      // 7: muster.v1.GetParkedEventRequest
 	(*v1.RetryParkedEventRequest)(nil),    // 8: muster.v1.RetryParkedEventRequest
 	(*v1.SkipParkedEventRequest)(nil),     // 9: muster.v1.SkipParkedEventRequest
-	(*v1.ListProjectionsResponse)(nil),    // 10: muster.v1.ListProjectionsResponse
-	(*v1.RebuildProjectionResponse)(nil),  // 11: muster.v1.RebuildProjectionResponse
-	(*v1.VerifyProjectionResponse)(nil),   // 12: muster.v1.VerifyProjectionResponse
-	(*v1.CancelOperationResponse)(nil),    // 13: muster.v1.CancelOperationResponse
-	(*v1.RollbackProjectionResponse)(nil), // 14: muster.v1.RollbackProjectionResponse
-	(*v1.DropGenerationResponse)(nil),     // 15: muster.v1.DropGenerationResponse
-	(*v1.ListParkedEventsResponse)(nil),   // 16: muster.v1.ListParkedEventsResponse
-	(*v1.GetParkedEventResponse)(nil),     // 17: muster.v1.GetParkedEventResponse
-	(*v1.RetryParkedEventResponse)(nil),   // 18: muster.v1.RetryParkedEventResponse
-	(*v1.SkipParkedEventResponse)(nil),    // 19: muster.v1.SkipParkedEventResponse
+	(*v1.ListSkippedEventsRequest)(nil),   // 10: muster.v1.ListSkippedEventsRequest
+	(*v1.ListProjectionsResponse)(nil),    // 11: muster.v1.ListProjectionsResponse
+	(*v1.RebuildProjectionResponse)(nil),  // 12: muster.v1.RebuildProjectionResponse
+	(*v1.VerifyProjectionResponse)(nil),   // 13: muster.v1.VerifyProjectionResponse
+	(*v1.CancelOperationResponse)(nil),    // 14: muster.v1.CancelOperationResponse
+	(*v1.RollbackProjectionResponse)(nil), // 15: muster.v1.RollbackProjectionResponse
+	(*v1.DropGenerationResponse)(nil),     // 16: muster.v1.DropGenerationResponse
+	(*v1.ListParkedEventsResponse)(nil),   // 17: muster.v1.ListParkedEventsResponse
+	(*v1.GetParkedEventResponse)(nil),     // 18: muster.v1.GetParkedEventResponse
+	(*v1.RetryParkedEventResponse)(nil),   // 19: muster.v1.RetryParkedEventResponse
+	(*v1.SkipParkedEventResponse)(nil),    // 20: muster.v1.SkipParkedEventResponse
+	(*v1.ListSkippedEventsResponse)(nil),  // 21: muster.v1.ListSkippedEventsResponse
 }
 var file_muster_projection_v1_projection_proto_depIdxs = []int32{
 	0,  // 0: muster.projection.v1.ProjectionService.ListProjections:input_type -> muster.v1.ListProjectionsRequest
@@ -77,18 +80,20 @@ var file_muster_projection_v1_projection_proto_depIdxs = []int32{
 	7,  // 7: muster.projection.v1.ProjectionService.GetParkedEvent:input_type -> muster.v1.GetParkedEventRequest
 	8,  // 8: muster.projection.v1.ProjectionService.RetryParkedEvent:input_type -> muster.v1.RetryParkedEventRequest
 	9,  // 9: muster.projection.v1.ProjectionService.SkipParkedEvent:input_type -> muster.v1.SkipParkedEventRequest
-	10, // 10: muster.projection.v1.ProjectionService.ListProjections:output_type -> muster.v1.ListProjectionsResponse
-	11, // 11: muster.projection.v1.ProjectionService.RebuildProjection:output_type -> muster.v1.RebuildProjectionResponse
-	12, // 12: muster.projection.v1.ProjectionService.VerifyProjection:output_type -> muster.v1.VerifyProjectionResponse
-	13, // 13: muster.projection.v1.ProjectionService.CancelOperation:output_type -> muster.v1.CancelOperationResponse
-	14, // 14: muster.projection.v1.ProjectionService.RollbackProjection:output_type -> muster.v1.RollbackProjectionResponse
-	15, // 15: muster.projection.v1.ProjectionService.DropGeneration:output_type -> muster.v1.DropGenerationResponse
-	16, // 16: muster.projection.v1.ProjectionService.ListParkedEvents:output_type -> muster.v1.ListParkedEventsResponse
-	17, // 17: muster.projection.v1.ProjectionService.GetParkedEvent:output_type -> muster.v1.GetParkedEventResponse
-	18, // 18: muster.projection.v1.ProjectionService.RetryParkedEvent:output_type -> muster.v1.RetryParkedEventResponse
-	19, // 19: muster.projection.v1.ProjectionService.SkipParkedEvent:output_type -> muster.v1.SkipParkedEventResponse
-	10, // [10:20] is the sub-list for method output_type
-	0,  // [0:10] is the sub-list for method input_type
+	10, // 10: muster.projection.v1.ProjectionService.ListSkippedEvents:input_type -> muster.v1.ListSkippedEventsRequest
+	11, // 11: muster.projection.v1.ProjectionService.ListProjections:output_type -> muster.v1.ListProjectionsResponse
+	12, // 12: muster.projection.v1.ProjectionService.RebuildProjection:output_type -> muster.v1.RebuildProjectionResponse
+	13, // 13: muster.projection.v1.ProjectionService.VerifyProjection:output_type -> muster.v1.VerifyProjectionResponse
+	14, // 14: muster.projection.v1.ProjectionService.CancelOperation:output_type -> muster.v1.CancelOperationResponse
+	15, // 15: muster.projection.v1.ProjectionService.RollbackProjection:output_type -> muster.v1.RollbackProjectionResponse
+	16, // 16: muster.projection.v1.ProjectionService.DropGeneration:output_type -> muster.v1.DropGenerationResponse
+	17, // 17: muster.projection.v1.ProjectionService.ListParkedEvents:output_type -> muster.v1.ListParkedEventsResponse
+	18, // 18: muster.projection.v1.ProjectionService.GetParkedEvent:output_type -> muster.v1.GetParkedEventResponse
+	19, // 19: muster.projection.v1.ProjectionService.RetryParkedEvent:output_type -> muster.v1.RetryParkedEventResponse
+	20, // 20: muster.projection.v1.ProjectionService.SkipParkedEvent:output_type -> muster.v1.SkipParkedEventResponse
+	21, // 21: muster.projection.v1.ProjectionService.ListSkippedEvents:output_type -> muster.v1.ListSkippedEventsResponse
+	11, // [11:22] is the sub-list for method output_type
+	0,  // [0:11] is the sub-list for method input_type
 	0,  // [0:0] is the sub-list for extension type_name
 	0,  // [0:0] is the sub-list for extension extendee
 	0,  // [0:0] is the sub-list for field type_name

@@ -292,7 +292,10 @@ type ProjectionHealth struct {
 	Generation int64 `protobuf:"varint,6,opt,name=generation,proto3" json:"generation,omitempty"`
 	// How much of a rebuild or a verification is done, 0 to 1; absent when none is
 	// under way.
-	Progress      *float64 `protobuf:"fixed64,7,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+	Progress *float64 `protobuf:"fixed64,7,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
+	// Events, since the service started, of types that it does not know: a newer
+	// version has written them. They stay in the log, and hold nothing up.
+	UnknownEvents int64 `protobuf:"varint,8,opt,name=unknown_events,json=unknownEvents,proto3" json:"unknown_events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -376,6 +379,13 @@ func (x *ProjectionHealth) GetProgress() float64 {
 	return 0
 }
 
+func (x *ProjectionHealth) GetUnknownEvents() int64 {
+	if x != nil {
+		return x.UnknownEvents
+	}
+	return 0
+}
+
 var File_muster_status_v1_status_proto protoreflect.FileDescriptor
 
 const file_muster_status_v1_status_proto_rawDesc = "" +
@@ -396,7 +406,7 @@ const file_muster_status_v1_status_proto_rawDesc = "" +
 	"\aproblem\x18\x06 \x01(\tR\aproblem\x12B\n" +
 	"\n" +
 	"projection\x18\a \x01(\v2\".muster.status.v1.ProjectionHealthR\n" +
-	"projection\"\xb6\x02\n" +
+	"projection\"\xdd\x02\n" +
 	"\x10ProjectionHealth\x12\x1d\n" +
 	"\n" +
 	"lag_events\x18\x01 \x01(\x03R\tlagEvents\x12+\n" +
@@ -407,7 +417,8 @@ const file_muster_status_v1_status_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x06 \x01(\x03R\n" +
 	"generation\x12\x1f\n" +
-	"\bprogress\x18\a \x01(\x01H\x00R\bprogress\x88\x01\x01B\v\n" +
+	"\bprogress\x18\a \x01(\x01H\x00R\bprogress\x88\x01\x01\x12%\n" +
+	"\x0eunknown_events\x18\b \x01(\x03R\runknownEventsB\v\n" +
 	"\t_progress*P\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\f\n" +

@@ -63,6 +63,9 @@ const (
 	// OperationsServiceSkipParkedEventProcedure is the fully-qualified name of the OperationsService's
 	// SkipParkedEvent RPC.
 	OperationsServiceSkipParkedEventProcedure = "/muster.v1.OperationsService/SkipParkedEvent"
+	// OperationsServiceListSkippedEventsProcedure is the fully-qualified name of the
+	// OperationsService's ListSkippedEvents RPC.
+	OperationsServiceListSkippedEventsProcedure = "/muster.v1.OperationsService/ListSkippedEvents"
 )
 
 // OperationsServiceClient is a client for the muster.v1.OperationsService service.
@@ -98,6 +101,8 @@ type OperationsServiceClient interface {
 	// applies all that wait behind it. A later rebuild tries the event again, and
 	// leaves it out only if it still cannot be applied.
 	SkipParkedEvent(context.Context, *connect.Request[v1.SkipParkedEventRequest]) (*connect.Response[v1.SkipParkedEventResponse], error)
+	// ListSkippedEvents tells which events were left out, by whom and why.
+	ListSkippedEvents(context.Context, *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error)
 }
 
 // NewOperationsServiceClient constructs a client for the muster.v1.OperationsService service. By
@@ -171,6 +176,12 @@ func NewOperationsServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(operationsServiceMethods.ByName("SkipParkedEvent")),
 			connect.WithClientOptions(opts...),
 		),
+		listSkippedEvents: connect.NewClient[v1.ListSkippedEventsRequest, v1.ListSkippedEventsResponse](
+			httpClient,
+			baseURL+OperationsServiceListSkippedEventsProcedure,
+			connect.WithSchema(operationsServiceMethods.ByName("ListSkippedEvents")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -186,6 +197,7 @@ type operationsServiceClient struct {
 	getParkedEvent     *connect.Client[v1.GetParkedEventRequest, v1.GetParkedEventResponse]
 	retryParkedEvent   *connect.Client[v1.RetryParkedEventRequest, v1.RetryParkedEventResponse]
 	skipParkedEvent    *connect.Client[v1.SkipParkedEventRequest, v1.SkipParkedEventResponse]
+	listSkippedEvents  *connect.Client[v1.ListSkippedEventsRequest, v1.ListSkippedEventsResponse]
 }
 
 // ListProjections calls muster.v1.OperationsService.ListProjections.
@@ -238,6 +250,11 @@ func (c *operationsServiceClient) SkipParkedEvent(ctx context.Context, req *conn
 	return c.skipParkedEvent.CallUnary(ctx, req)
 }
 
+// ListSkippedEvents calls muster.v1.OperationsService.ListSkippedEvents.
+func (c *operationsServiceClient) ListSkippedEvents(ctx context.Context, req *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error) {
+	return c.listSkippedEvents.CallUnary(ctx, req)
+}
+
 // OperationsServiceHandler is an implementation of the muster.v1.OperationsService service.
 type OperationsServiceHandler interface {
 	// ListProjections tells how each projection is, and what is being done with it.
@@ -271,6 +288,8 @@ type OperationsServiceHandler interface {
 	// applies all that wait behind it. A later rebuild tries the event again, and
 	// leaves it out only if it still cannot be applied.
 	SkipParkedEvent(context.Context, *connect.Request[v1.SkipParkedEventRequest]) (*connect.Response[v1.SkipParkedEventResponse], error)
+	// ListSkippedEvents tells which events were left out, by whom and why.
+	ListSkippedEvents(context.Context, *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error)
 }
 
 // NewOperationsServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -340,6 +359,12 @@ func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.H
 		connect.WithSchema(operationsServiceMethods.ByName("SkipParkedEvent")),
 		connect.WithHandlerOptions(opts...),
 	)
+	operationsServiceListSkippedEventsHandler := connect.NewUnaryHandler(
+		OperationsServiceListSkippedEventsProcedure,
+		svc.ListSkippedEvents,
+		connect.WithSchema(operationsServiceMethods.ByName("ListSkippedEvents")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/muster.v1.OperationsService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case OperationsServiceListProjectionsProcedure:
@@ -362,6 +387,8 @@ func NewOperationsServiceHandler(svc OperationsServiceHandler, opts ...connect.H
 			operationsServiceRetryParkedEventHandler.ServeHTTP(w, r)
 		case OperationsServiceSkipParkedEventProcedure:
 			operationsServiceSkipParkedEventHandler.ServeHTTP(w, r)
+		case OperationsServiceListSkippedEventsProcedure:
+			operationsServiceListSkippedEventsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -409,4 +436,8 @@ func (UnimplementedOperationsServiceHandler) RetryParkedEvent(context.Context, *
 
 func (UnimplementedOperationsServiceHandler) SkipParkedEvent(context.Context, *connect.Request[v1.SkipParkedEventRequest]) (*connect.Response[v1.SkipParkedEventResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.v1.OperationsService.SkipParkedEvent is not implemented"))
+}
+
+func (UnimplementedOperationsServiceHandler) ListSkippedEvents(context.Context, *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.v1.OperationsService.ListSkippedEvents is not implemented"))
 }

@@ -67,6 +67,9 @@ const (
 	// ProjectionServiceSkipParkedEventProcedure is the fully-qualified name of the ProjectionService's
 	// SkipParkedEvent RPC.
 	ProjectionServiceSkipParkedEventProcedure = "/muster.projection.v1.ProjectionService/SkipParkedEvent"
+	// ProjectionServiceListSkippedEventsProcedure is the fully-qualified name of the
+	// ProjectionService's ListSkippedEvents RPC.
+	ProjectionServiceListSkippedEventsProcedure = "/muster.projection.v1.ProjectionService/ListSkippedEvents"
 )
 
 // ProjectionServiceClient is a client for the muster.projection.v1.ProjectionService service.
@@ -91,6 +94,8 @@ type ProjectionServiceClient interface {
 	RetryParkedEvent(context.Context, *connect.Request[v1.RetryParkedEventRequest]) (*connect.Response[v1.RetryParkedEventResponse], error)
 	// SkipParkedEvent leaves one out.
 	SkipParkedEvent(context.Context, *connect.Request[v1.SkipParkedEventRequest]) (*connect.Response[v1.SkipParkedEventResponse], error)
+	// ListSkippedEvents tells those of this service.
+	ListSkippedEvents(context.Context, *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error)
 }
 
 // NewProjectionServiceClient constructs a client for the muster.projection.v1.ProjectionService
@@ -164,6 +169,12 @@ func NewProjectionServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(projectionServiceMethods.ByName("SkipParkedEvent")),
 			connect.WithClientOptions(opts...),
 		),
+		listSkippedEvents: connect.NewClient[v1.ListSkippedEventsRequest, v1.ListSkippedEventsResponse](
+			httpClient,
+			baseURL+ProjectionServiceListSkippedEventsProcedure,
+			connect.WithSchema(projectionServiceMethods.ByName("ListSkippedEvents")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -179,6 +190,7 @@ type projectionServiceClient struct {
 	getParkedEvent     *connect.Client[v1.GetParkedEventRequest, v1.GetParkedEventResponse]
 	retryParkedEvent   *connect.Client[v1.RetryParkedEventRequest, v1.RetryParkedEventResponse]
 	skipParkedEvent    *connect.Client[v1.SkipParkedEventRequest, v1.SkipParkedEventResponse]
+	listSkippedEvents  *connect.Client[v1.ListSkippedEventsRequest, v1.ListSkippedEventsResponse]
 }
 
 // ListProjections calls muster.projection.v1.ProjectionService.ListProjections.
@@ -231,6 +243,11 @@ func (c *projectionServiceClient) SkipParkedEvent(ctx context.Context, req *conn
 	return c.skipParkedEvent.CallUnary(ctx, req)
 }
 
+// ListSkippedEvents calls muster.projection.v1.ProjectionService.ListSkippedEvents.
+func (c *projectionServiceClient) ListSkippedEvents(ctx context.Context, req *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error) {
+	return c.listSkippedEvents.CallUnary(ctx, req)
+}
+
 // ProjectionServiceHandler is an implementation of the muster.projection.v1.ProjectionService
 // service.
 type ProjectionServiceHandler interface {
@@ -254,6 +271,8 @@ type ProjectionServiceHandler interface {
 	RetryParkedEvent(context.Context, *connect.Request[v1.RetryParkedEventRequest]) (*connect.Response[v1.RetryParkedEventResponse], error)
 	// SkipParkedEvent leaves one out.
 	SkipParkedEvent(context.Context, *connect.Request[v1.SkipParkedEventRequest]) (*connect.Response[v1.SkipParkedEventResponse], error)
+	// ListSkippedEvents tells those of this service.
+	ListSkippedEvents(context.Context, *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error)
 }
 
 // NewProjectionServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -323,6 +342,12 @@ func NewProjectionServiceHandler(svc ProjectionServiceHandler, opts ...connect.H
 		connect.WithSchema(projectionServiceMethods.ByName("SkipParkedEvent")),
 		connect.WithHandlerOptions(opts...),
 	)
+	projectionServiceListSkippedEventsHandler := connect.NewUnaryHandler(
+		ProjectionServiceListSkippedEventsProcedure,
+		svc.ListSkippedEvents,
+		connect.WithSchema(projectionServiceMethods.ByName("ListSkippedEvents")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/muster.projection.v1.ProjectionService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ProjectionServiceListProjectionsProcedure:
@@ -345,6 +370,8 @@ func NewProjectionServiceHandler(svc ProjectionServiceHandler, opts ...connect.H
 			projectionServiceRetryParkedEventHandler.ServeHTTP(w, r)
 		case ProjectionServiceSkipParkedEventProcedure:
 			projectionServiceSkipParkedEventHandler.ServeHTTP(w, r)
+		case ProjectionServiceListSkippedEventsProcedure:
+			projectionServiceListSkippedEventsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -392,4 +419,8 @@ func (UnimplementedProjectionServiceHandler) RetryParkedEvent(context.Context, *
 
 func (UnimplementedProjectionServiceHandler) SkipParkedEvent(context.Context, *connect.Request[v1.SkipParkedEventRequest]) (*connect.Response[v1.SkipParkedEventResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.projection.v1.ProjectionService.SkipParkedEvent is not implemented"))
+}
+
+func (UnimplementedProjectionServiceHandler) ListSkippedEvents(context.Context, *connect.Request[v1.ListSkippedEventsRequest]) (*connect.Response[v1.ListSkippedEventsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.projection.v1.ProjectionService.ListSkippedEvents is not implemented"))
 }

@@ -434,6 +434,7 @@ func TestEachRefusalHasItsReason(t *testing.T) {
 		{underWay, connect.CodeFailedPrecondition, "OPERATION_UNDER_WAY", "", "The verification of users into generation 4, begun at 2026-03-02T09:00:00Z, is under way"},
 		{projection.ErrNothingUnderWay, connect.CodeFailedPrecondition, "NOTHING_UNDER_WAY", "", "No operation is under way"},
 		{projection.ErrNoFormer, connect.CodeFailedPrecondition, "NO_FORMER_GENERATION", "", "There are no former rows"},
+		{&projection.OtherFormerError{Generation: 7}, connect.CodeFailedPrecondition, "NO_FORMER_GENERATION", "", "Generation 7 is not the former one"},
 		{projection.ErrNotParked, connect.CodeNotFound, "NOT_FOUND", "stream", "No such event is parked"},
 		{&projection.OtherParkedError{Version: 3}, connect.CodeNotFound, "NOT_FOUND", "version", "The event of the stream that is parked is version 3"},
 		{projection.ErrBusy, connect.CodeUnavailable, "NOT_CAUGHT_UP", "", "The projection is busy at present"},

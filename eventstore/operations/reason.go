@@ -40,6 +40,9 @@ func refusal(err error) error {
 	if other := (*projection.OtherParkedError)(nil); errors.As(err, &other) {
 		return reason.New(musterv1.Reason_REASON_NOT_FOUND, sentence(other), &musterv1.ErrorDetail{Field: versionField})
 	}
+	if other := (*projection.OtherFormerError)(nil); errors.As(err, &other) {
+		return reason.New(musterv1.Reason_REASON_NO_FORMER_GENERATION, sentence(other), nil)
+	}
 	switch {
 	case errors.Is(err, projection.ErrNothingUnderWay):
 		return reason.New(musterv1.Reason_REASON_NOTHING_UNDER_WAY, nil, nil)

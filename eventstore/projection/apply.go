@@ -150,11 +150,10 @@ func (f *follower) carry(ctx context.Context, b *batch) error {
 	var retry backoff.Backoff
 	for {
 		done, err := f.attempt(ctx, f.incarnation, b)
-		switch {
-		case done:
-		case ctx.Err() != nil:
+		if !done && ctx.Err() != nil {
 			return ctx.Err()
-		case errors.Is(err, errLost):
+		}
+		if errors.Is(err, errLost) {
 			return err
 		}
 		f.status.report(partApply, err)
@@ -380,13 +379,20 @@ func (p *Projector) readGap(ctx context.Context, epoch int64, stream string, fro
 func (p *Projector) open(ctx context.Context, runs []run) ([]eventstore.Opened, error) {
 	var handled []eventstore.Event
 	for _, run := range runs {
-		for _, event := range run.events {
-			if p.handles(event.Type) {
-				handled = append(handled, event)
-			}
-		}
+		handled = p.needed(handled, run.events)
 	}
 	return p.decodeAll(ctx, handled)
+}
+
+// needed adds those of the events that the projection handles.
+func (p *Projector) needed(to, events []eventstore.Event) []eventstore.Event {
+	to = slices.Grow(to, len(events))
+	for _, event := range events {
+		if p.handles(event.Type) {
+			to = append(to, event)
+		}
+	}
+	return to
 }
 
 func (p *Projector) decodeAll(ctx context.Context, handled []eventstore.Event) ([]eventstore.Opened, error) {

@@ -108,7 +108,7 @@ func (p *Projector) watch(ctx context.Context) {
 		}
 		for streams := p.waiters.streams(); len(streams) > 0; streams = p.waiters.streams() {
 			// A failed read is told by who applies; here there is another in a moment.
-			if at, err := p.look(ctx, streams); err == nil {
+			if at, err := p.lookupSoon(ctx, streams); err == nil {
 				p.waiters.settle(at.epoch, at.versions)
 			}
 			if backoff.Sleep(ctx, watchInterval) != nil {
@@ -118,7 +118,8 @@ func (p *Projector) watch(ctx context.Context) {
 	}
 }
 
-func (p *Projector) look(ctx context.Context, streams []string) (place, error) {
+// lookupSoon does not wait for long: somebody waits for it.
+func (p *Projector) lookupSoon(ctx context.Context, streams []string) (place, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return p.store.lookup(ctx, streams)

@@ -141,7 +141,7 @@ func (p *Projector) feed(ctx context.Context, f *feeding) {
 	if f.state == Dropping {
 		err = p.deleteGeneration(ctx, f)
 	} else {
-		err = p.make(ctx, f)
+		err = p.carryThrough(ctx, f)
 	}
 	if errors.Is(err, errMoved) { // nothing is left to do, or somebody else does it
 		err = nil
@@ -188,9 +188,9 @@ func (p *Projector) giveBack(ctx context.Context, f *feeding) {
 	_, _ = p.pool.Exec(ctx, giveBackSQL, p.Name(), f.generation, f.worker)
 }
 
-// make feeds a generation from where it stands to the head of the log, and then
+// carryThrough feeds a generation from where it stands to the head of the log, and then
 // does what it is made for.
-func (p *Projector) make(ctx context.Context, f *feeding) error {
+func (p *Projector) carryThrough(ctx context.Context, f *feeding) error {
 	for {
 		if err := p.feedAll(ctx, f, f.state == Former); err != nil {
 			return p.settle(ctx, f, err)
@@ -318,15 +318,9 @@ func (p *Projector) pages(ctx context.Context, cursor eventstore.Cursor, follow 
 // openPage opens what the projection handles; nil where that fails: whoever
 // applies the page tries again, and knows what to do about it.
 func (p *Projector) openPage(ctx context.Context, page eventstore.Page) []eventstore.Opened {
-	handled := make([]eventstore.Event, 0, len(page.Events))
-	for _, event := range page.Events {
-		if p.handles(event.Type) {
-			handled = append(handled, event)
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
-	opened, err := p.decodeAll(ctx, inOrder(handled))
+	opened, err := p.decodeAll(ctx, inOrder(p.needed(nil, page.Events)))
 	if err != nil {
 		return nil
 	}

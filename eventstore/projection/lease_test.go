@@ -73,9 +73,13 @@ func TestWhatAKilledProcessHasAppliedOfAPageIsNotAppliedAgain(t *testing.T) {
 	b.fill(8, 2)
 	cure := &poison{}
 	cure.set(map[string]error{place1("user-03", 2): errBad})
-	b.projection.beforeIn = func(_ context.Context, generation int64, events []eventstore.Opened) error {
+	b.projection.beforeIn = func(ctx context.Context, generation int64, events []eventstore.Opened) error {
 		for _, event := range events {
-			if err := (*cure.events.Load())[place1(event.Stream, event.Version)]; generation == 2 && err != nil {
+			err := (*cure.events.Load())[place1(event.Stream, event.Version)]
+			if generation == 2 && err != nil {
+				if len(events) == 1 { // the others are applied, and the process is killed
+					<-ctx.Done()
+				}
 				return err
 			}
 		}
@@ -89,7 +93,7 @@ func TestWhatAKilledProcessHasAppliedOfAPageIsNotAppliedAgain(t *testing.T) {
 	})
 	stop()
 	if n := b.count(t, `SELECT count(*) FROM read.generations WHERE generation = 2 AND cursor = ''`); n != 1 {
-		t.Skip("the page was whole before the process ended")
+		t.Fatal("the page was whole before the process ended")
 	}
 	cure.set(nil)
 	q, _ := b.start(t)

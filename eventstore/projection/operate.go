@@ -141,13 +141,21 @@ func (p *Projector) Cancel(ctx context.Context) error {
 func (p *Projector) Drop(ctx context.Context, generation int64) (dropped int64, err error) {
 	err = p.pool.QueryRow(ctx, dropFormerSQL, p.Name(), generation).Scan(&dropped)
 	if errors.Is(err, pgx.ErrNoRows) {
-		err = ErrNoFormer
+		err = noFormer(generation)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("drop: %w", err)
 	}
 	p.nudge()
 	return dropped, nil
+}
+
+// noFormer refuses what was meant; 0 means whichever is the former one.
+func noFormer(meant int64) error {
+	if meant == 0 {
+		return ErrNoFormer
+	}
+	return &OtherFormerError{Generation: meant}
 }
 
 // Rollback lets the former generation serve again and gives its number once it
@@ -165,7 +173,7 @@ func (p *Projector) rollback(ctx context.Context, meant int64) (generation int64
 		if err := p.underWay(ctx); err != nil {
 			return 0, err
 		}
-		return 0, ErrNoFormer
+		return 0, noFormer(meant)
 	}
 	if err != nil {
 		return 0, err
@@ -217,7 +225,7 @@ func (p *Projector) Overview(ctx context.Context) (Overview, error) {
 	if err != nil {
 		return Overview{}, fmt.Errorf("list generations: %w", err)
 	}
-	if _, err := p.observe(ctx); err != nil {
+	if _, err := p.readTables(ctx); err != nil {
 		return Overview{}, err
 	}
 	overview.Stats = p.Stats()
@@ -236,9 +244,9 @@ func (p *Projector) lastOperation(ctx context.Context) (*Operation, error) {
 	return &last, nil
 }
 
-// observe looks at what only the tables know: what is parked, and how far an
+// readTables reads what only the tables know: what is parked, and how far an
 // operation is. It gives their incarnation.
-func (p *Projector) observe(ctx context.Context) (incarnation uuid.UUID, err error) {
+func (p *Projector) readTables(ctx context.Context) (incarnation uuid.UUID, err error) {
 	ctx, cancel := context.WithTimeout(ctx, sourceTimeout)
 	defer cancel()
 	var generation, parked int64

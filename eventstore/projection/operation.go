@@ -202,8 +202,7 @@ type Overview struct {
 var (
 	// ErrNothingUnderWay: there is no operation to give up.
 	ErrNothingUnderWay = errors.New("no operation is under way")
-	// ErrNoFormer: the projection has no former generation, or not the one that is
-	// meant.
+	// ErrNoFormer: the projection has no former generation.
 	ErrNoFormer = errors.New("there is no former generation")
 	// ErrNotParked: no event of the stream is parked.
 	ErrNotParked = errors.New("no such event is parked")
@@ -222,6 +221,20 @@ type OtherParkedError struct {
 func (e *OtherParkedError) Error() string {
 	return fmt.Sprintf("the event of the stream that is parked is version %d", e.Version)
 }
+
+// OtherFormerError refuses a generation that is not the former one.
+type OtherFormerError struct {
+	// Generation that was meant.
+	Generation int64
+}
+
+// Error names it.
+func (e *OtherFormerError) Error() string {
+	return fmt.Sprintf("generation %d is not the former one", e.Generation)
+}
+
+// Unwrap gives ErrNoFormer: there is none that could be meant.
+func (e *OtherFormerError) Unwrap() error { return ErrNoFormer }
 
 // UnderWayError refuses an operation while another one is under way: they run
 // one at a time in a database.

@@ -3,7 +3,6 @@ package projection
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -224,6 +223,3 @@ func problemOf(err error) string {
 	}
 	return strings.ToValidUTF8(text[:min(len(text), problemBytes)], "")
 }
-
-// errOutOfOrder: the log does not have what is known to wait.
-var errOutOfOrder = fmt.Errorf("%w: the log has lost what waits", ErrAway)

@@ -50,14 +50,13 @@ func (p *Projector) ParkedEvent(ctx context.Context, stream string) (Parked, eve
 	if err != nil {
 		return Parked{}, eventstore.Event{}, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, sourceTimeout)
-	defer cancel()
-	events, err := p.source.ReadStream(bounded, stream, parked.Version, 1)
+	at, err := p.store.lookup(ctx, []string{stream})
 	if err != nil {
 		return Parked{}, eventstore.Event{}, fmt.Errorf("read parked event: %w", err)
 	}
-	if len(events) != 1 || events[0].Version != parked.Version {
-		return Parked{}, eventstore.Event{}, fmt.Errorf("read parked event: %w", errOutOfOrder)
+	events, err := p.readGap(ctx, at.epoch, stream, parked.Version, 1)
+	if err != nil {
+		return Parked{}, eventstore.Event{}, fmt.Errorf("read parked event: %w", err)
 	}
 	return parked, events[0], nil
 }
@@ -69,38 +68,25 @@ func (p *Projector) Retry(ctx context.Context, stream string) (Outcome, error) {
 	if _, err := p.parkedOf(ctx, stream); err != nil {
 		return Outcome{}, err
 	}
-	var outcome Outcome
-	for {
-		at, err := p.store.lookup(ctx, []string{stream})
-		if err != nil {
-			return outcome, fmt.Errorf("retry parked stream: %w", err)
-		}
-		if !at.parked[stream] {
-			return outcome, nil
-		}
-		events, err := p.readGap(ctx, at.epoch, stream, at.versions[stream]+1, batchLimit)
-		if err != nil {
-			return outcome, fmt.Errorf("retry parked stream: %w", err)
-		}
-		switch err := p.put(ctx, at, change{runs: []run{{stream, events}}}); {
-		case err == nil:
-			outcome.Applied += int64(len(events))
-		case errors.Is(err, errMoved):
-		case divisible(err):
-			again, err := p.repark(ctx, at, run{stream, events}, &outcome)
-			if err != nil || !again {
-				return outcome, err
-			}
-		default:
-			return outcome, fmt.Errorf("retry parked stream: %w", err)
-		}
+	applied, stands, err := p.retry(ctx, stream, func() (place, error) { return p.store.lookup(ctx, []string{stream}) })
+	outcome := Outcome{Applied: applied}
+	if err != nil || !stands {
+		return outcome, err
 	}
+	parked, err := p.parkedOf(ctx, stream)
+	if err == nil {
+		outcome.Parked = &parked
+	}
+	if errors.Is(err, ErrNotParked) { // somebody else has applied it, or left it out
+		err = nil
+	}
+	return outcome, err
 }
 
 // retryAll tries what waits in a generation that is to serve again, since what
 // was retried or left out meanwhile was so in the rows that served.
 func (p *Projector) retryAll(ctx context.Context, f *feeding) error {
-	rows, err := p.pool.Query(ctx, waitingSQL, p.Name(), f.generation, maxListed)
+	rows, err := p.pool.Query(ctx, waitingSQL, p.Name(), f.generation)
 	if err != nil {
 		return fmt.Errorf("list parked streams: %w", err)
 	}
@@ -109,72 +95,65 @@ func (p *Projector) retryAll(ctx context.Context, f *feeding) error {
 		return fmt.Errorf("list parked streams: %w", err)
 	}
 	for _, stream := range streams {
-		for again := true; again; {
-			if again, err = p.retryIn(ctx, f, stream); err != nil {
-				return fmt.Errorf("retry parked stream: %w", err)
-			}
+		look := func() (place, error) {
+			at := f.place()
+			at.know([]string{stream})
+			return at, p.store.lookupIn(ctx, &at, []string{stream})
+		}
+		if _, _, err := p.retry(ctx, stream, look); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// retryIn applies a part of what waits in a stream, and tells whether to go on.
-func (p *Projector) retryIn(ctx context.Context, f *feeding, stream string) (again bool, err error) {
-	at := f.place()
-	at.know([]string{stream})
-	if err := p.store.lookupIn(ctx, &at, []string{stream}); err != nil || !at.parked[stream] {
-		return false, err
+// retry applies what waits in a stream of the generation that look looks at,
+// and counts it. stands tells that it has stopped at an event, which is parked
+// again; one that was left out before does not stop it.
+func (p *Projector) retry(ctx context.Context, stream string, look func() (place, error)) (applied int64, stands bool, err error) {
+	var failed *suspect
+	for {
+		at, err := look()
+		if err != nil {
+			return applied, false, fmt.Errorf("retry parked stream: %w", err)
+		}
+		if !at.parked[stream] {
+			return applied, false, nil
+		}
+		if failed != nil && at.versions[stream] < failed.events[0].Version {
+			return applied, true, nil
+		}
+		var n int
+		n, failed, err = p.retryPart(ctx, at, stream)
+		applied += int64(n)
+		// Whoever serves with us may have been faster; a lease that has ended is none of ours.
+		if err != nil && (at.feeding != nil || !errors.Is(err, errMoved)) {
+			return applied, false, fmt.Errorf("retry parked stream: %w", err)
+		}
 	}
+}
+
+// retryPart applies some of what waits, together or else one by one, and parks
+// the event that fails.
+func (p *Projector) retryPart(ctx context.Context, at place, stream string) (applied int, failed *suspect, err error) {
 	events, err := p.readGap(ctx, at.epoch, stream, at.versions[stream]+1, batchLimit)
 	if err != nil {
-		return false, err
+		return 0, nil, err
 	}
-	failed, err := p.step(ctx, at, run{stream, events})
-	if err != nil || failed == nil {
-		return err == nil, err
+	r := run{stream, events}
+	if err = p.put(ctx, at, change{runs: []run{r}}); err == nil {
+		return len(events), nil, nil
 	}
-	if err := p.park(ctx, at, []suspect{*failed}, 1); err != nil {
-		return false, err
+	if !divisible(err) {
+		return 0, nil, err
 	}
-	// It was left out, if it does not stand where it stood.
-	return p.leftOut(ctx, f, failed.events[0])
-}
-
-// leftOut tells whether a generation has moved past an event.
-func (p *Projector) leftOut(ctx context.Context, f *feeding, event eventstore.Event) (bool, error) {
-	at := f.place()
-	at.know([]string{event.Stream})
-	err := p.store.lookupIn(ctx, &at, []string{event.Stream})
-	return at.versions[event.Stream] >= event.Version, err
-}
-
-// repark applies what can be applied of a stream that is tried again, and parks
-// the event that cannot. It is to be tried again where something else became of it.
-func (p *Projector) repark(ctx context.Context, at place, r run, outcome *Outcome) (again bool, err error) {
-	failed, err := p.step(ctx, at, r)
-	if errors.Is(err, errMoved) {
-		return true, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("retry parked stream: %w", err)
+	if failed, err = p.step(ctx, at, r); err != nil {
+		return 0, nil, err
 	}
 	if failed == nil {
-		outcome.Applied += int64(len(r.events))
-		return true, nil
+		return len(events), nil, nil
 	}
-	outcome.Applied += int64(len(r.events) - len(failed.events))
-	if err := p.park(ctx, at, []suspect{*failed}, 1); err != nil && !errors.Is(err, errMoved) {
-		return false, fmt.Errorf("retry parked stream: %w", err)
-	}
-	parked, err := p.parkedOf(ctx, r.stream)
-	if errors.Is(err, ErrNotParked) || err == nil && parked.Version != failed.events[0].Version {
-		return true, nil // it had been left out before, or applied by somebody else
-	}
-	if err != nil {
-		return false, err
-	}
-	outcome.Parked = &parked
-	return false, nil
+	return len(events) - len(failed.events), failed, p.park(ctx, at, []suspect{*failed}, 1)
 }
 
 // Skip leaves the parked event of a stream out, if it is the one of that
@@ -217,7 +196,10 @@ func (p *Projector) Skip(ctx context.Context, stream string, version int64, reas
 	if errors.Is(err, ErrNotParked) { // nothing waited behind it
 		return Outcome{}, nil
 	}
-	return outcome, err
+	if err != nil {
+		return outcome, fmt.Errorf("version %d is left out; apply what waits behind it: %w", version, err)
+	}
+	return outcome, nil
 }
 
 // Skipped lists the events that operators have left out, those that were left out

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -252,10 +253,8 @@ func TestARollbackTriesWhatWaitsInTheFormerRows(t *testing.T) {
 	if _, err := p.Rollback(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	for stream, row := range b.projection.rowsOf(t, b.pool, 1) {
-		if row != served[stream] {
-			t.Errorf("%s: %+v serves again, %+v did", stream, row, served[stream])
-		}
+	if again := b.projection.rowsOf(t, b.pool, 1); !maps.Equal(again, served) {
+		t.Errorf("%+v serves again, %+v did", again, served)
 	}
 	if parked := parkedOf(t, p); len(parked) != 0 {
 		t.Errorf("%+v", parked)

@@ -194,7 +194,7 @@ func (p *Projector) follow(ctx context.Context) (lost bool) {
 	p.status.begins()
 	var running sync.WaitGroup
 	running.Go(func() { stop(f.applyAll(ctx)) })
-	running.Go(func() { stop(f.look(ctx)) })
+	running.Go(func() { stop(f.watchTables(ctx)) })
 	running.Go(func() { tail.run(ctx) })
 	running.Go(func() { f.announce(ctx) })
 	if p.subscriber != nil {
@@ -207,12 +207,12 @@ func (p *Projector) follow(ctx context.Context) (lost bool) {
 // lookEvery is how often a process looks at what only the tables know.
 const lookEvery = time.Second
 
-// look looks at the tables until ctx ends, or with errLost once they are others:
+// watchTables looks at the tables until ctx ends, or with errLost once they are others:
 // where nothing happens nobody else would notice.
-func (f *follower) look(ctx context.Context) error {
+func (f *follower) watchTables(ctx context.Context) error {
 	for {
 		// A failed look is told by who applies; there is another in a moment.
-		if incarnation, err := f.observe(ctx); err == nil && incarnation != f.incarnation {
+		if incarnation, err := f.readTables(ctx); err == nil && incarnation != f.incarnation {
 			return errLost
 		}
 		if err := backoff.Sleep(ctx, lookEvery); err != nil {

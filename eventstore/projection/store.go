@@ -185,19 +185,26 @@ func (s *store) lookupUnder(ctx context.Context, in querier, at *place, streams 
 }
 
 // lock holds the generation and gives the versions that nobody can change now.
-// It makes the missing stream rows and locks all of them, in the order of the
-// streams: two batches never wait for each other in a circle. A generation that
-// does not serve has one feeder only, whose lease is all that is locked.
 func (s *store) lock(ctx context.Context, tx pgx.Tx, at place, missing, streams []string) (map[string]int64, error) {
 	if at.feeding != nil {
-		if err := s.lockGeneration(ctx, tx, at); err != nil || !at.looks || len(streams) == 0 {
-			return at.versions, err
-		}
-		now := at
-		now.know(streams)
-		err := s.lookupUnder(ctx, tx, &now, streams)
-		return now.versions, err
+		return s.lockFed(ctx, tx, at, streams)
 	}
+	return s.lockServing(ctx, tx, at, missing, streams)
+}
+
+// lockFed locks the lease, which is all that one feeder needs.
+func (s *store) lockFed(ctx context.Context, tx pgx.Tx, at place, streams []string) (map[string]int64, error) {
+	if err := s.lockGeneration(ctx, tx, at); err != nil || !at.looks || len(streams) == 0 {
+		return at.versions, err
+	}
+	at.know(streams)
+	err := s.lookupUnder(ctx, tx, &at, streams)
+	return at.versions, err
+}
+
+// lockServing makes the missing stream rows and locks all of them, in the order
+// of the streams: two batches never wait for each other in a circle.
+func (s *store) lockServing(ctx context.Context, tx pgx.Tx, at place, missing, streams []string) (map[string]int64, error) {
 	moved := false
 	versions := make(map[string]int64, len(streams))
 	var batch pgx.Batch

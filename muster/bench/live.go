@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/platform/password"
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
@@ -62,7 +63,7 @@ func measureLive(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	r, err := w.rebuilder()
+	r, err := w.rebuilder(ctx)
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func measureLive(ctx context.Context, b *bench) error {
 		if err := r.clear(ctx); err != nil {
 			return err
 		}
-		found, err := p.probe(ctx, func(ctx context.Context) error { return pause(ctx, quiet) })
+		found, err := p.probe(ctx, func(ctx context.Context) error { return backoff.Sleep(ctx, quiet) })
 		if err != nil {
 			return err
 		}
@@ -282,7 +283,10 @@ func (p *prober) signIn(ctx context.Context, found *probes) error {
 	took := time.Since(began).Seconds()
 	found.mutex.Lock()
 	defer found.mutex.Unlock()
-	if err != nil && ctx.Err() == nil {
+	switch {
+	case ctx.Err() != nil:
+		return nil // cut off, it tells nothing
+	case err != nil:
 		found.failed++
 		found.because = connect.CodeOf(err)
 		return nil // it is counted; the others go on

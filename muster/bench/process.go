@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 // The services run as processes of this program's own (`bench serve NAME`), so
@@ -89,7 +91,7 @@ func fetch(ctx context.Context, from, to string) error {
 		if err == nil {
 			return errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, content, 0o644), os.Remove(from)) //nolint:gosec // no secret is in it
 		}
-		if pause(ctx, 50*time.Millisecond) != nil {
+		if backoff.Sleep(ctx, 50*time.Millisecond) != nil {
 			return err
 		}
 	}

@@ -10,11 +10,10 @@ import (
 	"path/filepath"
 	"time"
 
-	"connectrpc.com/connect"
-
+	"github.com/muster-id/muster/eventstore/backoff"
+	"github.com/muster-id/muster/muster/internal/operator"
 	"github.com/muster-id/muster/platform/durable"
 	"github.com/muster-id/muster/platform/password"
-	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
@@ -68,7 +67,7 @@ func (b *bench) rebuildAgainst(ctx context.Context, w *world, events int64) (too
 		return nil, nil, err
 	}
 	defer plain.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is pending
-	r, err := w.rebuilder()
+	r, err := w.rebuilder(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -140,62 +139,47 @@ func (b *bench) rebuildOnce(ctx context.Context, r *rebuilder, events int64, cos
 
 // rebuilder rebuilds access as an operator does.
 type rebuilder struct {
-	world  *world
-	client projectionv1connect.ProjectionServiceClient
+	world      *world
+	projection *operator.Projection
 }
 
-func (w *world) rebuilder() (*rebuilder, error) {
-	client, err := w.projections("credentials")
-	return &rebuilder{w, client}, err
+func (w *world) rebuilder(ctx context.Context) (*rebuilder, error) {
+	projection, err := w.operator.Projection(ctx, access)
+	return &rebuilder{w, projection}, err
 }
 
 const (
-	// watch is how often the service is asked how far it is. When the rebuild ended
-	// it says itself.
+	// watch is how often is looked whether former rows are gone.
 	watch = 50 * time.Millisecond
 	// clearBound is how long it may take to delete the rows of a million events.
 	clearBound = 5 * time.Minute
 )
 
-// rebuild gives the seconds from the call to the end of the swap.
+// silent watches an operation without a word.
+type silent struct{}
+
+func (silent) Progress(*musterv1.Operation) {}
+func (silent) Again(*musterv1.Operation)    {}
+func (silent) Away(error)                   {}
+func (silent) Back()                        {}
+
+// rebuild gives the seconds from the call to the end of the swap, which the
+// service tells: it does not matter when it is looked.
 func (r *rebuilder) rebuild(ctx context.Context) (float64, error) {
 	began := time.Now()
-	begun, err := r.client.RebuildProjection(ctx, connect.NewRequest(&musterv1.RebuildProjectionRequest{Name: access}))
+	begun, err := r.projection.Rebuild(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("begin: %w", err)
 	}
-	generation := begun.Msg.GetOperation().GetGeneration()
-	for {
-		listed, err := r.list(ctx)
-		if err != nil {
-			return 0, err
-		}
-		operation := listed.GetOperation()
-		switch {
-		case operation.GetGeneration() != generation:
-			return 0, fmt.Errorf("another operation is under way: %v", operation)
-		case operation.GetState() == musterv1.OperationState_OPERATION_STATE_DONE:
-			return operation.GetFinishedAt().AsTime().Sub(began).Seconds(), nil
-		case operation.GetState() != musterv1.OperationState_OPERATION_STATE_RUNNING:
-			return 0, fmt.Errorf("%s: %s", operation.GetState(), operation.GetProblem())
-		}
-		if err := pause(ctx, watch); err != nil {
-			return 0, err
-		}
-	}
-}
-
-func (r *rebuilder) list(ctx context.Context) (*musterv1.Projection, error) {
-	listed, err := r.client.ListProjections(ctx, connect.NewRequest(&musterv1.ListProjectionsRequest{}))
+	seen, err := r.projection.Watch(ctx, begun, silent{})
 	if err != nil {
-		return nil, fmt.Errorf("ask how far it is: %w", err)
+		return 0, fmt.Errorf("wait for the end: %w", err)
 	}
-	for _, projection := range listed.Msg.GetProjections() {
-		if projection.GetName() == access {
-			return projection, nil
-		}
+	ended := seen.GetOperation()
+	if ended.GetState() != musterv1.OperationState_OPERATION_STATE_DONE {
+		return 0, fmt.Errorf("%s: %s", ended.GetState(), ended.GetProblem())
 	}
-	return nil, fmt.Errorf("credentials has no projection %s", access)
+	return ended.GetFinishedAt().AsTime().Sub(began).Seconds(), nil
 }
 
 // clear drops former rows, so that every rebuild begins with one generation,
@@ -215,20 +199,20 @@ func (r *rebuilder) clear(ctx context.Context) error {
 // drop returns when nothing is left of former rows.
 func (r *rebuilder) drop(ctx context.Context) error {
 	for asked := false; ; {
-		listed, err := r.list(ctx)
+		seen, err := r.projection.Look(ctx)
 		if err != nil {
 			return err
 		}
-		if len(listed.GetGenerations()) == 1 {
+		if len(seen.GetGenerations()) == 1 {
 			return nil
 		}
 		if !asked {
-			if _, err := r.client.DropGeneration(ctx, connect.NewRequest(&musterv1.DropGenerationRequest{Name: access})); err != nil {
+			if _, err := r.projection.Drop(ctx, 0); err != nil {
 				return err
 			}
 			asked = true
 		}
-		if err := pause(ctx, watch); err != nil {
+		if err := backoff.Sleep(ctx, watch); err != nil {
 			return err
 		}
 	}

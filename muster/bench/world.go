@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/eventstore/eventlog"
 	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/muster/internal/operator"
 	"github.com/muster-id/muster/muster/internal/system"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/database"
@@ -24,7 +25,6 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
-	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
@@ -35,12 +35,11 @@ type world struct {
 	dir     string
 	broker  bool
 	clients []*http.Client
+	// operator works on projections, as the command line does.
+	operator *operator.Client
 	// events is the pool of identity's database, as identity itself has it.
 	events *pgxpool.Pool
 }
-
-// projecting are the services that have projections.
-var projecting = []string{"identity", "credentials", "media"}
 
 // open starts the system, or takes the one that runs. With another wish about
 // the broker it is started anew, on the data that it has.
@@ -62,7 +61,14 @@ func (b *bench) open(ctx context.Context, broker bool) (*world, error) {
 	}
 	w := &world{System: running, dir: b.Data, broker: broker}
 	b.world = w
-	if w.events, err = database.Open(ctx, running.Databases["identity"], "bench", 8); err != nil {
+	places := operator.Places{Certificates: running.Certificates, URLs: map[string]string{}}
+	for name, address := range running.Services {
+		places.URLs[name] = "https://" + address
+	}
+	if w.operator, err = operator.Open(places); err == nil {
+		w.events, err = database.Open(ctx, running.Databases["identity"], "bench", 8)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return w, nil
@@ -77,6 +83,9 @@ func (b *bench) close() error {
 	b.world = nil
 	for _, client := range w.clients {
 		client.CloseIdleConnections()
+	}
+	if w.operator != nil {
+		w.operator.Close()
 	}
 	if w.events != nil {
 		w.events.Close()
@@ -148,15 +157,6 @@ func (w *world) credentials() (credentialsv1connect.CredentialsServiceClient, er
 	return credentialsv1connect.NewCredentialsServiceClient(client, url, serve.ClientInterceptors()), nil
 }
 
-// projections of a service, as an operator works on them.
-func (w *world) projections(service string) (projectionv1connect.ProjectionServiceClient, error) {
-	client, url, err := w.as("operator", service)
-	if err != nil {
-		return nil, err
-	}
-	return projectionv1connect.NewProjectionServiceClient(client, url, serve.ClientInterceptors()), nil
-}
-
 // asAdmin connects to a service's database as one who may do everything.
 func (w *world) asAdmin(ctx context.Context, service string) (*pgx.Conn, error) {
 	address, err := url.Parse(w.Servers.AdminURL.Reveal())
@@ -190,27 +190,21 @@ func (w *world) tidy(ctx context.Context, service string) error {
 // settle waits until every projection of every service holds all of its log.
 func (w *world) settle(ctx context.Context, say func(string, ...any)) error {
 	began, told := time.Now(), time.Now()
-	for _, service := range projecting {
-		client, err := w.projections(service)
+	for {
+		all, err := w.operator.Projections(ctx)
 		if err != nil {
 			return err
 		}
-		for {
-			listed, err := client.ListProjections(ctx, connect.NewRequest(&musterv1.ListProjectionsRequest{}))
-			if err != nil {
-				return fmt.Errorf("ask %s for its projections: %w", service, err)
-			}
-			behind := behindOf(listed.Msg.GetProjections())
-			if behind == "" {
-				break
-			}
-			if time.Since(told) > 10*time.Second {
-				told = time.Now()
-				say("waiting for %s", behind)
-			}
-			if err := pause(ctx, 200*time.Millisecond); err != nil {
-				return fmt.Errorf("wait for %s: %w", behind, err)
-			}
+		behind := behindOf(all.GetProjections())
+		if behind == "" {
+			break
+		}
+		if time.Since(told) > 10*time.Second {
+			told = time.Now()
+			say("waiting for %s", behind)
+		}
+		if err := backoff.Sleep(ctx, 200*time.Millisecond); err != nil {
+			return fmt.Errorf("wait for %s: %w", behind, err)
 		}
 	}
 	if took := time.Since(began); took > time.Second {
@@ -227,15 +221,4 @@ func behindOf(projections []*musterv1.Projection) string {
 		}
 	}
 	return ""
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }

@@ -68,7 +68,7 @@ func (c stream) Validate() error {
 	if len(c.Of) > 2 {
 		return errWhichStream
 	}
-	return nil
+	return c.place.Validate() // which this one hides
 }
 
 // do finds the projection and works on the stream.
@@ -120,7 +120,7 @@ func (c *parkedRetry) Validate() error {
 	case !c.All && (len(c.Of) == 0 || len(c.Of) > 2):
 		return errRetryWhich
 	}
-	return nil
+	return c.place.Validate()
 }
 
 // Run tries again. Its status is 1 when a stream waits still.
@@ -165,8 +165,8 @@ func (c *parkedRetry) all(ctx context.Context, streams streams) error {
 		return err
 	}
 	defer client.Close()
-	type waiting struct{ projection, stream string }
-	tried := map[waiting]bool{}
+	type waits struct{ projection, stream string }
+	tried := map[waits]bool{}
 	failed := 0
 	for {
 		listed, missing := client.ParkedEvents(ctx, projection)
@@ -178,7 +178,7 @@ func (c *parkedRetry) all(ctx context.Context, streams streams) error {
 			if ctx.Err() != nil {
 				return exitError(statusInterrupted)
 			}
-			this := waiting{event.GetProjection(), event.GetStream()}
+			this := waits{event.GetProjection(), event.GetStream()}
 			if tried[this] {
 				continue
 			}
@@ -199,7 +199,7 @@ func (c *parkedRetry) all(ctx context.Context, streams streams) error {
 }
 
 func (c *parkedRetry) retryListed(ctx context.Context, streams streams, client *operator.Client, event *musterv1.ParkedEvent) (bool, error) {
-	of, err := client.Projection(ctx, event.GetProjection())
+	of, err := client.Of(event.GetService(), event.GetProjection())
 	if err != nil {
 		return false, err
 	}

@@ -224,6 +224,10 @@ func TestAWrongCommandLineIsToldByItsStatus(t *testing.T) {
 		"parked skip access user-1 --version 3 --reason no":                          "3 to 500 characters",
 		"parked skip access user-1 --version 3 --reason " + strings.Repeat("ü", 501): "3 to 500 characters",
 		"projection list --identity https://identity:8081":                           "--certificates",
+		"parked show user-1 --identity https://identity:8081":                        "--certificates",
+		"parked retry user-1 --identity https://identity:8081":                       "--certificates",
+		"parked retry --all --identity https://identity:8081":                        "--certificates",
+		"parked skip user-1 --version 3 --reason because --identity https://i:8081":  "--certificates",
 	} {
 		var out, errOut strings.Builder
 		status := Main(strings.Fields(line), &out, &errOut)

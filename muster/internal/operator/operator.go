@@ -112,7 +112,7 @@ func (c *Client) Projection(ctx context.Context, name string) (*Projection, erro
 	var known []string
 	for _, each := range all.GetProjections() {
 		if each.GetName() == name {
-			return c.of(each.GetService(), name)
+			return c.Of(each.GetService(), name)
 		}
 		known = append(known, each.GetName())
 	}
@@ -125,19 +125,23 @@ func (c *Client) Projection(ctx context.Context, name string) (*Projection, erro
 	return nil, fmt.Errorf("%q: %w: there are %s", name, ErrNoProjection, strings.Join(known, ", "))
 }
 
+// listed is how many events of a projection a service lists at most.
+const listed = 1000
+
 // Parker finds the one projection that has this stream parked.
 func (c *Client) Parker(ctx context.Context, stream string) (*Projection, error) {
 	all, err := c.ParkedEvents(ctx, "")
 	var at []*musterv1.ParkedEvent
 	for _, event := range all.GetEvents() {
-		// A projection may have it parked in several generations.
-		if event.GetStream() == stream && !slices.ContainsFunc(at, func(other *musterv1.ParkedEvent) bool { return other.GetProjection() == event.GetProjection() }) {
+		if event.GetStream() == stream {
 			at = append(at, event)
 		}
 	}
 	switch {
 	case err != nil: // one that cannot be asked may have it too
 		return nil, err
+	case len(at) == 0 && len(all.GetEvents()) >= listed:
+		return nil, fmt.Errorf("%s is not among the first that are parked: name the projection before it", stream)
 	case len(at) == 0:
 		return nil, fmt.Errorf("%s: %w", stream, ErrNotParked)
 	case len(at) > 1:
@@ -148,10 +152,11 @@ func (c *Client) Parker(ctx context.Context, stream string) (*Projection, error)
 		slices.Sort(names)
 		return nil, fmt.Errorf("%s: %w: name one of %s before it", stream, ErrAmbiguous, strings.Join(names, ", "))
 	}
-	return c.of(at[0].GetService(), at[0].GetProjection())
+	return c.Of(at[0].GetService(), at[0].GetProjection())
 }
 
-func (c *Client) of(service, projection string) (*Projection, error) {
+// Of gives a projection of a service without asking whether it is there.
+func (c *Client) Of(service, projection string) (*Projection, error) {
 	client, known := c.clients[service]
 	if !known {
 		return nil, fmt.Errorf("projection %s: it is of %q, which is no service of ours", projection, service)

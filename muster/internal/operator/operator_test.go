@@ -3,6 +3,7 @@ package operator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -317,7 +318,7 @@ func TestAStreamAloneNamesTheOneProjectionThatHasItParked(t *testing.T) {
 	w := operatortest.Start(t)
 	parks(w, "credentials", "user-1", "access")
 	parks(w, "identity", "user-1", "users")
-	parks(w, "credentials", "user-2", "access", "access") // in two generations
+	parks(w, "credentials", "user-2", "access")
 	client := open(t, w)
 	if found, err := client.Parker(t.Context(), "user-2"); err != nil || found.Name() != "access" {
 		t.Errorf("parked by one: %v", err)
@@ -327,6 +328,12 @@ func TestAStreamAloneNamesTheOneProjectionThatHasItParked(t *testing.T) {
 	}
 	if _, err := client.Parker(t.Context(), "user-3"); !errors.Is(err, operator.ErrNotParked) {
 		t.Errorf("parked by none: %v", err)
+	}
+	for i := range 1000 {
+		parks(w, "media", fmt.Sprintf("file-%d", i), "files")
+	}
+	if _, err := client.Parker(t.Context(), "user-3"); err == nil || errors.Is(err, operator.ErrNotParked) || !strings.Contains(err.Error(), "projection before it") {
+		t.Errorf("parked by one whose list is full, perhaps: %v", err)
 	}
 	w.Services["media"].Fail(reason.New(musterv1.Reason_REASON_UNAVAILABLE))
 	if _, err := client.Parker(t.Context(), "user-2"); reason.Of(err) != musterv1.Reason_REASON_UNAVAILABLE {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -141,7 +142,7 @@ func (p *Projector) feed(ctx context.Context, f *feeding) {
 	if f.state == Dropping {
 		err = p.deleteGeneration(ctx, f)
 	} else {
-		err = p.carryThrough(ctx, f)
+		err = p.bringUp(ctx, f)
 	}
 	if errors.Is(err, errMoved) { // nothing is left to do, or somebody else does it
 		err = nil
@@ -188,9 +189,9 @@ func (p *Projector) giveBack(ctx context.Context, f *feeding) {
 	_, _ = p.pool.Exec(ctx, giveBackSQL, p.Name(), f.generation, f.worker)
 }
 
-// carryThrough feeds a generation from where it stands to the head of the log, and then
-// does what it is made for.
-func (p *Projector) carryThrough(ctx context.Context, f *feeding) error {
+// bringUp feeds a generation from where it stands to the head of the log, and
+// then does what it is made for.
+func (p *Projector) bringUp(ctx context.Context, f *feeding) error {
 	for {
 		if err := p.feedAll(ctx, f, f.state == Former); err != nil {
 			return p.settle(ctx, f, err)
@@ -428,26 +429,26 @@ func (p *Projector) feedOnce(ctx context.Context, f *feeding, page eventstore.Pa
 // lookFor looks what is applied of the page's streams: of all, or of those whose
 // first event is not in it.
 func (p *Projector) lookFor(ctx context.Context, f *feeding, events []eventstore.Event, all bool) (place, error) {
-	at := f.place()
-	at.looks = all
 	first := make(map[string]int64, len(events))
 	for _, event := range events {
 		if _, seen := first[event.Stream]; !seen {
 			first[event.Stream] = event.Version
 		}
 	}
-	at.versions, at.parked = make(map[string]int64, len(first)), map[string]bool{}
 	var streams []string
 	for stream, version := range first {
-		at.versions[stream] = 0
 		if all || version > 1 {
 			streams = append(streams, stream)
 		}
 	}
+	at := f.place()
+	at.looks = all
+	at.know(slices.Collect(maps.Keys(first)))
 	if len(streams) == 0 {
 		return at, nil
 	}
-	return at, p.store.lookupIn(ctx, &at, streams)
+	err := p.store.lookupIn(ctx, at, streams)
+	return at, err
 }
 
 // lease takes a generation, or gives nil where another process has it.

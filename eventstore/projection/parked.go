@@ -97,8 +97,10 @@ func (p *Projector) retryAll(ctx context.Context, f *feeding) error {
 	for _, stream := range streams {
 		look := func() (place, error) {
 			at := f.place()
+			at.looks = true // a transaction of ours may have had no answer only
 			at.know([]string{stream})
-			return at, p.store.lookupIn(ctx, &at, []string{stream})
+			err := p.store.lookupIn(ctx, at, []string{stream})
+			return at, err
 		}
 		if _, _, err := p.retry(ctx, stream, look); err != nil {
 			return err

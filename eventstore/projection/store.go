@@ -158,12 +158,13 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// lookupIn reads what is applied of streams in a generation that is fed.
-func (s *store) lookupIn(ctx context.Context, at *place, streams []string) error {
+// lookupIn reads what is applied of streams in a generation that is fed, into
+// what the place knows.
+func (s *store) lookupIn(ctx context.Context, at place, streams []string) error {
 	return s.lookupUnder(ctx, s.pool, at, streams)
 }
 
-func (s *store) lookupUnder(ctx context.Context, in querier, at *place, streams []string) error {
+func (s *store) lookupUnder(ctx context.Context, in querier, at place, streams []string) error {
 	rows, err := in.Query(ctx, lookupGenerationSQL, pgx.QueryExecModeCacheDescribe, s.name, at.generation, at.epoch, streams)
 	if err != nil {
 		return fmt.Errorf("look up applied versions: %w", err)
@@ -198,7 +199,7 @@ func (s *store) lockFed(ctx context.Context, tx pgx.Tx, at place, streams []stri
 		return at.versions, err
 	}
 	at.know(streams)
-	err := s.lookupUnder(ctx, tx, &at, streams)
+	err := s.lookupUnder(ctx, tx, at, streams)
 	return at.versions, err
 }
 

@@ -193,7 +193,7 @@ func (c *parkedRetry) all(ctx context.Context, streams streams) error {
 			}
 		}
 		if fresh == 0 {
-			return c.sumUp(streams, len(tried), failed, missing)
+			return c.sumUp(streams, len(tried), failed, len(listed.GetEvents()) >= operator.Listed, missing)
 		}
 	}
 }
@@ -206,9 +206,12 @@ func (c *parkedRetry) retryListed(ctx context.Context, streams streams, client *
 	return c.retry(ctx, streams, of, event.GetStream())
 }
 
-func (c *parkedRetry) sumUp(streams streams, tried, failed int, missing error) error {
+func (c *parkedRetry) sumUp(streams streams, tried, failed int, full bool, missing error) error {
 	if !c.JSON {
 		say(streams.out, "%s tried, %s parked still", amount(int64(tried), "stream"), count(int64(failed)))
+	}
+	if full {
+		say(streams.err, "more may be parked: they are listed, and tried, once these are applied or skipped")
 	}
 	if missing == nil && failed > 0 {
 		return exitError(1)

@@ -125,8 +125,8 @@ func (c *Client) Projection(ctx context.Context, name string) (*Projection, erro
 	return nil, fmt.Errorf("%q: %w: there are %s", name, ErrNoProjection, strings.Join(known, ", "))
 }
 
-// listed is how many events of a projection a service lists at most.
-const listed = 1000
+// Listed is how many events of a projection a service lists at most.
+const Listed = 1000
 
 // Parker finds the one projection that has this stream parked.
 func (c *Client) Parker(ctx context.Context, stream string) (*Projection, error) {
@@ -140,7 +140,7 @@ func (c *Client) Parker(ctx context.Context, stream string) (*Projection, error)
 	switch {
 	case err != nil: // one that cannot be asked may have it too
 		return nil, err
-	case len(at) == 0 && len(all.GetEvents()) >= listed:
+	case len(at) == 0 && len(all.GetEvents()) >= Listed:
 		return nil, fmt.Errorf("%s is not among the first that are parked: name the projection before it", stream)
 	case len(at) == 0:
 		return nil, fmt.Errorf("%s: %w", stream, ErrNotParked)

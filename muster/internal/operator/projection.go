@@ -32,11 +32,11 @@ func (p *Projection) Name() string { return p.name }
 
 // Look tells how it is.
 func (p *Projection) Look(ctx context.Context) (*musterv1.Projection, error) {
-	listed, err := p.client.ListProjections(ctx, connect.NewRequest(&musterv1.ListProjectionsRequest{}))
+	listed, err := call(ctx, p, beginBound, p.client.ListProjections, &musterv1.ListProjectionsRequest{})
 	if err != nil {
-		return nil, from(p.service, err)
+		return nil, err
 	}
-	for _, each := range listed.Msg.GetProjections() {
+	for _, each := range listed.GetProjections() {
 		if each.GetName() == p.name {
 			return each, nil
 		}
@@ -46,85 +46,58 @@ func (p *Projection) Look(ctx context.Context) (*musterv1.Projection, error) {
 
 // Rebuild begins a rebuild.
 func (p *Projection) Rebuild(ctx context.Context) (*musterv1.Operation, error) {
-	ctx, cancel := context.WithTimeout(ctx, beginBound)
-	defer cancel()
-	answer, err := p.client.RebuildProjection(ctx, connect.NewRequest(&musterv1.RebuildProjectionRequest{Name: p.name}))
-	if err != nil {
-		return nil, from(p.service, err)
-	}
-	return answer.Msg.GetOperation(), nil
+	answer, err := call(ctx, p, beginBound, p.client.RebuildProjection, &musterv1.RebuildProjectionRequest{Name: p.name})
+	return answer.GetOperation(), err
 }
 
 // Verify begins a verification.
 func (p *Projection) Verify(ctx context.Context) (*musterv1.Operation, error) {
-	ctx, cancel := context.WithTimeout(ctx, beginBound)
-	defer cancel()
-	answer, err := p.client.VerifyProjection(ctx, connect.NewRequest(&musterv1.VerifyProjectionRequest{Name: p.name}))
-	if err != nil {
-		return nil, from(p.service, err)
-	}
-	return answer.Msg.GetOperation(), nil
+	answer, err := call(ctx, p, beginBound, p.client.VerifyProjection, &musterv1.VerifyProjectionRequest{Name: p.name})
+	return answer.GetOperation(), err
 }
 
 // Cancel asks for the end of what is under way; GiveUp waits for it.
 func (p *Projection) Cancel(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, beginBound)
-	defer cancel()
-	_, err := p.client.CancelOperation(ctx, connect.NewRequest(&musterv1.CancelOperationRequest{Name: p.name}))
-	return from(p.service, err)
+	_, err := call(ctx, p, beginBound, p.client.CancelOperation, &musterv1.CancelOperationRequest{Name: p.name})
+	return err
 }
 
 // Rollback lets the former generation serve, and gives its number. It is refused
 // where that is another one than asked for; 0 is whichever it is.
 func (p *Projection) Rollback(ctx context.Context, generation int64) (*musterv1.RollbackProjectionResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, beginBound)
-	defer cancel()
-	answer, err := p.client.RollbackProjection(ctx, connect.NewRequest(&musterv1.RollbackProjectionRequest{Name: p.name, Generation: generation}))
-	if err != nil {
-		return nil, from(p.service, err)
-	}
-	return answer.Msg, nil
+	return call(ctx, p, beginBound, p.client.RollbackProjection, &musterv1.RollbackProjectionRequest{Name: p.name, Generation: generation})
 }
 
 // Drop begins to delete the former generation, and gives its number. It is
 // refused where that is another one than asked for; 0 is whichever it is.
 func (p *Projection) Drop(ctx context.Context, generation int64) (*musterv1.DropGenerationResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, beginBound)
-	defer cancel()
-	answer, err := p.client.DropGeneration(ctx, connect.NewRequest(&musterv1.DropGenerationRequest{Name: p.name, Generation: generation}))
-	if err != nil {
-		return nil, from(p.service, err)
-	}
-	return answer.Msg, nil
+	return call(ctx, p, beginBound, p.client.DropGeneration, &musterv1.DropGenerationRequest{Name: p.name, Generation: generation})
 }
 
 // ParkedEvent gives the event of a stream that is parked.
 func (p *Projection) ParkedEvent(ctx context.Context, stream string) (*musterv1.GetParkedEventResponse, error) {
-	answer, err := p.client.GetParkedEvent(ctx, connect.NewRequest(&musterv1.GetParkedEventRequest{Projection: p.name, Stream: stream}))
-	if err != nil {
-		return nil, from(p.service, err)
-	}
-	return answer.Msg, nil
+	return call(ctx, p, beginBound, p.client.GetParkedEvent, &musterv1.GetParkedEventRequest{Projection: p.name, Stream: stream})
 }
 
 // Retry applies a parked event and those that wait behind it.
 func (p *Projection) Retry(ctx context.Context, stream string) (*musterv1.RetryParkedEventResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, applyBound)
-	defer cancel()
-	answer, err := p.client.RetryParkedEvent(ctx, connect.NewRequest(&musterv1.RetryParkedEventRequest{Projection: p.name, Stream: stream}))
-	if err != nil {
-		return nil, from(p.service, err)
-	}
-	return answer.Msg, nil
+	return call(ctx, p, applyBound, p.client.RetryParkedEvent, &musterv1.RetryParkedEventRequest{Projection: p.name, Stream: stream})
 }
 
 // Skip leaves a parked event out, for a reason, and applies those behind it.
 func (p *Projection) Skip(ctx context.Context, stream string, version int64, why string) (*musterv1.SkipParkedEventResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, applyBound)
-	defer cancel()
-	answer, err := p.client.SkipParkedEvent(ctx, connect.NewRequest(&musterv1.SkipParkedEventRequest{
+	return call(ctx, p, applyBound, p.client.SkipParkedEvent, &musterv1.SkipParkedEventRequest{
 		Projection: p.name, Stream: stream, Version: version, Reason: why,
-	}))
+	})
+}
+
+// call asks the projection's service, for no longer than atMost.
+func call[Req, Res any](ctx context.Context, p *Projection, atMost time.Duration,
+	ask func(context.Context, *connect.Request[Req]) (*connect.Response[Res], error), request *Req,
+) (*Res, error) {
+	ctx, cancel := context.WithTimeout(ctx, atMost)
+	defer cancel()
+	answer, err := ask(ctx, connect.NewRequest(request))
 	if err != nil {
 		return nil, from(p.service, err)
 	}

@@ -173,12 +173,16 @@ func (d Deployment) writeService(service string, of environment) error {
 
 // writeCertificate gives a service, or the operator, what it shows to the others.
 func (d Deployment) writeCertificate(name string) error {
-	var errs []error
 	for _, file := range []string{"ca.pem", name + ".pem", name + ".key"} {
 		read, err := os.ReadFile(filepath.Join(d.authority(), file)) //nolint:gosec // a path of ours
-		errs = append(errs, err, d.write(filepath.Join(name, file), string(read), 0o400))
+		if err != nil {
+			return err
+		}
+		if err := d.write(filepath.Join(name, file), string(read), 0o400); err != nil {
+			return err
+		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (d Deployment) write(path, text string, mode os.FileMode) error {

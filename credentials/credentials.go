@@ -9,7 +9,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	projected "github.com/muster-id/muster/credentials/internal/access"
@@ -26,9 +26,10 @@ import (
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/observed"
 	"github.com/muster-id/muster/platform/password"
+	"github.com/muster-id/muster/platform/process"
 	"github.com/muster-id/muster/platform/serve"
-	"github.com/muster-id/muster/platform/telemetry"
 	"github.com/muster-id/muster/platform/token"
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
@@ -54,6 +55,7 @@ const (
 
 // Service is credentials, wired.
 type Service struct {
+	logger     *slog.Logger
 	server     *serve.Server
 	pool       *pgxpool.Pool
 	keeper     *database.Keeper
@@ -64,39 +66,35 @@ type Service struct {
 	rehasher   *app.Rehasher
 	sweeper    *app.Sweeper
 	passwords  *password.Pool
-	observed
-	ready chan struct{}
+	observed   *observed.Service
+	ready      chan struct{}
 }
 
 // New makes what is missing of the database and the first signing key, and binds
 // the port. It needs the database and waits for nothing else: without
 // identity or the broker the projection catches up later.
 func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, error) {
-	s := &Service{ready: make(chan struct{})}
-	if err := s.wire(ctx, config, logger); err != nil {
+	s := &Service{logger: logger, ready: make(chan struct{})}
+	if err := s.wire(ctx, config); err != nil {
 		s.close()
 		return nil, fmt.Errorf("credentials: %w", err)
 	}
 	return s, nil
 }
 
-func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) error {
+func (s *Service) wire(ctx context.Context, config Config) error {
 	checked, err := config.check()
 	if err != nil {
 		return err
 	}
-	if err := access.Declared(
-		credentialsv1.File_muster_credentials_v1_credentials_proto.Services().ByName("CredentialsService"),
-		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
-		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
-	); err != nil {
+	if err := access.Declared(services()...); err != nil {
 		return err
 	}
 	self, err := certificate.Load(config.Certificates, name)
 	if err != nil {
 		return err
 	}
-	if s.tracing, err = telemetry.NewTracing(ctx, name, logger); err != nil {
+	if s.observed, err = observed.New(ctx, name, s.logger); err != nil {
 		return err
 	}
 	migrations, err := migrations()
@@ -118,15 +116,15 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 		return err
 	}
 	s.keeper = database.NewKeeper(database.KeeperConfig{
-		Pool: s.pool, URLs: urls, Migrations: migrations, Logger: logger,
+		Pool: s.pool, URLs: urls, Migrations: migrations, Logger: s.logger,
 		Remade: func(ctx context.Context) error { return keepKeys(ctx, stored, keys) },
 	})
 	s.passwords = config.Passwords.Pool()
-	if err := s.project(ctx, config, self, logger); err != nil {
+	if err := s.project(ctx, config, self); err != nil {
 		return err
 	}
-	s.rehasher = app.NewRehasher(stored, s.passwords, logger, time.Now)
-	s.sweeper = app.NewSweeper(stored, logger, time.Now)
+	s.rehasher = app.NewRehasher(stored, s.passwords, s.logger, time.Now)
+	s.sweeper = app.NewSweeper(stored, s.logger, time.Now)
 	handler := rpc.NewHandler(app.New(app.Config{
 		Store:         stored,
 		Passwords:     s.passwords,
@@ -135,10 +133,10 @@ func (s *Service) wire(ctx context.Context, config Config, logger *slog.Logger) 
 		RefreshTokens: session.NewTokens(checked.refreshKey),
 		Lifetime:      session.Lifetime{Idle: config.SessionIdleLifetime, Absolute: config.SessionTotalLifetime},
 		Rehasher:      s.rehasher,
-		Logger:        logger,
+		Logger:        s.logger,
 		Now:           time.Now,
 	}))
-	return s.bind(config, self, keys, handler, logger)
+	return s.bind(config, self, keys, handler)
 }
 
 // migrations of the whole database. Those of all projections come last: once
@@ -180,7 +178,7 @@ func keepKeys(ctx context.Context, at *store.Store, ring *signing.Ring) error {
 
 // project wires the projection: identity's log and keyring over mTLS, and the
 // broker where there is one.
-func (s *Service) project(ctx context.Context, config Config, self certificate.Identity, logger *slog.Logger) error {
+func (s *Service) project(ctx context.Context, config Config, self certificate.Identity) error {
 	s.toLog = serve.InternalClient(self, identity, config.IdentityURL)
 	keyring := keyringv1connect.NewKeyringServiceClient(s.toLog, config.IdentityURL, serve.ClientInterceptors())
 	log := eventlogv1connect.NewEventLogServiceClient(s.toLog, config.IdentityURL, serve.ClientInterceptors())
@@ -188,7 +186,7 @@ func (s *Service) project(ctx context.Context, config Config, self certificate.I
 	if !config.BrokerURL.Empty() {
 		var err error
 		// Run ends it; it has to outlive the context that New is given.
-		s.broker, err = broker.Connect(context.WithoutCancel(ctx), broker.Config{URL: config.BrokerURL, Logger: logger})
+		s.broker, err = broker.Connect(context.WithoutCancel(ctx), broker.Config{URL: config.BrokerURL, Logger: s.logger})
 		if err != nil {
 			return err
 		}
@@ -204,33 +202,32 @@ func (s *Service) project(ctx context.Context, config Config, self certificate.I
 		Subscriber: subscriber,
 		Queue:      queue,
 		Decode:     broker.Decode,
-		Logger:     logger,
-		Tracers:    s.tracing.Provider(),
+		Logger:     s.logger,
+		Tracers:    s.observed.Tracers(),
 	})
 	return nil
 }
 
-func (s *Service) bind(config Config, self certificate.Identity, keys *signing.Ring, handler *rpc.Handler, logger *slog.Logger) error {
-	if err := s.observe(config, logger); err != nil {
+func (s *Service) bind(config Config, self certificate.Identity, keys *signing.Ring, handler *rpc.Handler) error {
+	if err := s.observe(config); err != nil {
 		return err
 	}
 	options := serve.Interceptors(serve.Config{
-		Logger: logger,
+		Logger: s.logger,
 		Verifier: token.NewVerifier(token.VerifierConfig{
 			Issuer: config.TokenIssuer, Audience: config.TokenAudience, Keys: keys, Now: time.Now,
 		}),
 	})
 	mux := http.NewServeMux()
 	mux.Handle(credentialsv1connect.NewCredentialsServiceHandler(handler, options))
-	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, options))
+	mux.Handle(statusv1connect.NewStatusServiceHandler(s.observed.Monitor(), options))
 	mux.Handle(projectionv1connect.NewProjectionServiceHandler(operations.NewHandler(name, access.Actor, s.projector), options))
 	health := &health{caughtUp: s.projector.Ready(), projector: s.projector.Stats, database: s.whole(database.Alive(s.pool)), now: time.Now}
-	serve.Diagnostics(mux, health.ready, credentialsv1connect.CredentialsServiceName, statusv1connect.StatusServiceName,
-		projectionv1connect.ProjectionServiceName)
+	serve.Diagnostics(mux, health.ready, services()...)
 	var err error
 	s.server, err = serve.New(serve.ServerConfig{
-		Name: name, Address: config.Listen, Handler: mux, TLS: self.ServerTLS(), Logger: logger,
-		Tracers: s.tracing.Provider(), Meter: s.metrics,
+		Name: name, Address: config.Listen, Handler: mux, TLS: self.ServerTLS(), Logger: s.logger,
+		Tracers: s.observed.Tracers(), Meter: s.observed.Meter(),
 	})
 	return err
 }
@@ -240,7 +237,7 @@ func (s *Service) whole(alive func() bool) func() bool {
 	return func() bool { return s.keeper.Whole() && alive() }
 }
 
-// Run serves until ctx ends or a part fails. It is called once.
+// Run serves until ctx or a part ends. It is called once.
 //
 // The order of the end: the server stops accepting and lets calls under way
 // finish, which may wait for the projection; then projection, keeper, rehasher and
@@ -249,42 +246,26 @@ func (s *Service) whole(alive func() bool) func() bool {
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
 	defer s.passwords.MakeRoom()()
-	serving, stopServing := context.WithCancel(ctx)
-	defer stopServing()
-	working, stopWorking := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopWorking()
-	var group errgroup.Group
-	for _, part := range []func(context.Context) error{s.projector.Run, s.keeper.Run, s.rehasher.Run, s.sweeper.Run, s.announce, s.monitor.Run, s.scraped.Run} {
-		group.Go(func() error {
-			err := part(working)
-			if err != nil {
-				stopServing()
-			}
-			return err
-		})
-	}
-	group.Go(func() error {
-		defer stopWorking()
-		return s.server.Run(serving)
-	})
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("credentials: %w", err)
-	}
-	return nil
+	return process.Serve(ctx, s.server.Run, s.projector.Run, s.keeper.Run, s.rehasher.Run, s.sweeper.Run, s.announce, s.observed.Run)
 }
 
 // Addr is the address that is served, host:port.
 func (s *Service) Addr() string { return s.server.Addr() }
 
+// MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
+func (s *Service) MetricsAddr() string { return s.observed.MetricsAddr() }
+
 // Ready is closed once the port is served and the projection holds all that was
 // in the log when it started.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
-// announce closes ready when the projection has caught up for the first time.
+// announce closes ready when the projection has caught up for the first time. It
+// goes on until ctx ends, as every part does whose end is not that of all.
 func (s *Service) announce(ctx context.Context) error {
 	select {
 	case <-s.projector.Ready():
 		close(s.ready)
+		<-ctx.Done()
 	case <-ctx.Done():
 	}
 	return nil
@@ -302,6 +283,14 @@ func (s *Service) close() {
 	if s.pool != nil {
 		s.pool.Close()
 	}
-	_ = s.scraped.Close() // it is closed already where it ran
-	s.tracing.Close()
+	s.observed.Close()
+}
+
+// services are what credentials serves.
+func services() []protoreflect.ServiceDescriptor {
+	return []protoreflect.ServiceDescriptor{
+		credentialsv1.File_muster_credentials_v1_credentials_proto.Services().ByName("CredentialsService"),
+		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
+		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
+	}
 }

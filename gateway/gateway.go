@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/muster-id/muster/gateway/internal/browser"
@@ -25,11 +23,10 @@ import (
 	"github.com/muster-id/muster/gateway/internal/site"
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
-	"github.com/muster-id/muster/platform/metrics"
+	"github.com/muster-id/muster/platform/observed"
+	"github.com/muster-id/muster/platform/process"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
-	"github.com/muster-id/muster/platform/status"
-	"github.com/muster-id/muster/platform/telemetry"
 	"github.com/muster-id/muster/platform/token"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
@@ -52,88 +49,86 @@ const (
 	readyEvery = 100 * time.Millisecond
 )
 
-// Service is a running gateway.
+// Service is the gateway, wired.
 type Service struct {
-	server    *serve.Server
-	upstream  []upstream
+	logger    *slog.Logger
+	upstreams *upstreams
 	keys      *site.KeySet
 	readiness *site.Readiness
-	monitor   *status.Monitor
-	tracing   *telemetry.Tracing
-	metrics   *metrics.Server
+	observed  *observed.Service
+	server    *serve.Server
 	ready     chan struct{}
 }
 
 // New checks the configuration and binds the public port. It waits for no other
-// service: calls answer UNAVAILABLE until they are there.
+// service: calls answer UNAVAILABLE until they are there. Run has to follow: it
+// closes what New has opened.
 func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, error) {
-	checked, err := config.check()
-	if err != nil {
+	s := &Service{logger: logger, ready: make(chan struct{})}
+	if err := s.wire(ctx, config); err != nil {
+		s.close()
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	public := publicServices()
-	if err := access.Declared(public...); err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+	return s, nil
+}
+
+func (s *Service) wire(ctx context.Context, config Config) error {
+	checked, err := config.check()
+	if err != nil {
+		return err
+	}
+	if err := access.Declared(publicServices()...); err != nil {
+		return err
 	}
 	key := secret.NewBytes([]byte(config.ConsistencyKey.Reveal()))
 	tokens, err := consistency.NewSigner(key)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: MUSTER_GATEWAY_CONSISTENCY_KEY: %w", err)
+		return fmt.Errorf("MUSTER_GATEWAY_CONSISTENCY_KEY: %w", err)
 	}
 	pages, err := page.NewSealer(key)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: MUSTER_GATEWAY_CONSISTENCY_KEY: %w", err)
+		return fmt.Errorf("MUSTER_GATEWAY_CONSISTENCY_KEY: %w", err)
 	}
 	self, err := certificate.Load(config.Certificates, service)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return err
 	}
-
-	toIdentity := newUpstream(self, "identity", config.IdentityURL)
-	toCredentials := newUpstream(self, "credentials", config.CredentialsURL)
-	toMedia := newUpstream(self, "media", config.MediaURL)
-	identity := clientOf(toIdentity, identityv1connect.NewIdentityServiceClient)
-	credentials := clientOf(toCredentials, credentialsv1connect.NewCredentialsServiceClient)
-	media := clientOf(toMedia, mediav1connect.NewMediaServiceClient)
-
+	if s.observed, err = observed.New(ctx, service, s.logger); err != nil {
+		return err
+	}
+	s.connect(config, self)
+	if err := s.observe(config); err != nil {
+		return err
+	}
 	policy := browser.NewPolicy(checked.origins, config.TrustedProxies)
-	keys := site.NewKeySet(token.PublishedBy(credentials), time.Now)
+	mux := s.handlers(config, policy, tokens, pages)
+	return s.bind(config, checked, policy.Handler(picture.LimitBodies(maxBody+bodyOverhead, mux)))
+}
+
+// connect makes the clients of the other services, and what is kept of their
+// answers.
+func (s *Service) connect(config Config, self certificate.Identity) {
+	s.upstreams = &upstreams{
+		identity:    newUpstream(self, "identity", config.IdentityURL),
+		credentials: newUpstream(self, "credentials", config.CredentialsURL),
+		media:       newUpstream(self, "media", config.MediaURL),
+	}
+	credentials := clientOf(s.upstreams.credentials, credentialsv1connect.NewCredentialsServiceClient)
+	s.keys = site.NewKeySet(token.PublishedBy(credentials), time.Now)
 	// Media is not among them: people register and sign in without avatars and
 	// files, so its absence must not take the gateway out of service.
-	readiness := site.NewReadiness(map[string]grpchealth.Checker{"identity": toIdentity.health(), "credentials": toCredentials.health()}, time.Now)
-	monitor := status.New(status.Config{
-		Checks: []status.Check{
-			{Name: "identity", Vital: true, Probe: status.Service(toIdentity.health())},
-			{Name: "credentials", Vital: true, Probe: status.Service(toCredentials.health())},
-			{Name: "media", Probe: status.Service(toMedia.health())},
-		},
-		Logger: logger,
-		Now:    time.Now,
-	})
+	s.readiness = site.NewReadiness(map[string]grpchealth.Checker{
+		"identity":    s.upstreams.identity.health(),
+		"credentials": s.upstreams.credentials.health(),
+	}, time.Now)
+}
 
-	verifier := token.NewVerifier(token.VerifierConfig{
-		Issuer:   config.TokenIssuer,
-		Audience: config.TokenAudience,
-		Keys:     token.NewRemoteKeys(keys.Fetch, time.Now),
-		Now:      time.Now,
-	})
-	upTo := func(bytes int) connect.HandlerOption {
-		return serve.Interceptors(serve.Config{
-			Logger:          logger,
-			Verifier:        verifier,
-			MaxRequestBytes: bytes,
-			Timeout:         callsInOne * config.UpstreamTimeout,
-		})
-	}
-	options := connect.WithHandlerOptions(
-		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
-			if spec.Procedure == musterv1connect.MediaServiceUploadAvatarProcedure {
-				return []connect.HandlerOption{upTo(picture.MaxMessage)}
-			}
-			return []connect.HandlerOption{upTo(maxBody)}
-		}),
-		codec.Options(),
-	)
+// handlers mounts the public services and the plain paths.
+func (s *Service) handlers(config Config, policy *browser.Policy, tokens *consistency.Signer, pages *page.Sealer) *http.ServeMux {
+	identity := clientOf(s.upstreams.identity, identityv1connect.NewIdentityServiceClient)
+	credentials := clientOf(s.upstreams.credentials, credentialsv1connect.NewCredentialsServiceClient)
+	media := clientOf(s.upstreams.media, mediav1connect.NewMediaServiceClient)
+	options := s.options(config)
 	mux := http.NewServeMux()
 	mux.Handle(musterv1connect.NewAuthServiceHandler(&rpc.Auth{
 		Identity:    identity,
@@ -141,7 +136,7 @@ func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, err
 		Tokens:      tokens,
 		Browser:     policy,
 		Probing:     enumeration.NewLimit(time.Now),
-		Logger:      logger,
+		Logger:      s.logger,
 		Timeout:     config.UpstreamTimeout,
 	}, options))
 	mux.Handle(musterv1connect.NewUserServiceHandler(&rpc.User{
@@ -154,121 +149,124 @@ func New(ctx context.Context, config Config, logger *slog.Logger) (*Service, err
 		Credentials: credentials,
 		Tokens:      tokens,
 		Pages:       pages,
-		Logger:      logger,
+		Logger:      s.logger,
 		Timeout:     config.UpstreamTimeout,
 	}, options))
 	mountMedia(mux, &rpc.Media{
 		Media:    media,
 		Identity: identity,
 		Pages:    pages,
-		Logger:   logger,
+		Logger:   s.logger,
 		Timeout:  config.UpstreamTimeout,
 	}, options)
 	mux.Handle(musterv1connect.NewHealthServiceHandler(&rpc.Health{
-		Version: version(),
-		Services: map[string]statusv1connect.StatusServiceClient{
-			"identity":    toIdentity.status(),
-			"credentials": toCredentials.status(),
-			"media":       toMedia.status(),
-		},
-		Own:    monitor.Status,
-		Now:    time.Now,
-		Logger: logger,
+		Version:  version(),
+		Services: clientsOf(s.upstreams, statusv1connect.NewStatusServiceClient),
+		Own:      s.observed.Monitor().Status,
+		Now:      time.Now,
+		Logger:   s.logger,
 	}, options))
 	mux.Handle(musterv1connect.NewOperationsServiceHandler(&rpc.Operations{
-		Services: map[string]projectionv1connect.ProjectionServiceClient{
-			"identity":    clientOf(toIdentity, projectionv1connect.NewProjectionServiceClient),
-			"credentials": clientOf(toCredentials, projectionv1connect.NewProjectionServiceClient),
-			"media":       clientOf(toMedia, projectionv1connect.NewProjectionServiceClient),
-		},
-		Logger:  logger,
-		Timeout: config.UpstreamTimeout,
+		Services: clientsOf(s.upstreams, projectionv1connect.NewProjectionServiceClient),
+		Logger:   s.logger,
+		Timeout:  config.UpstreamTimeout,
 	}, options))
-	site.Mount(mux, readiness, keys)
+	site.Mount(mux, s.readiness, s.keys)
 	docs.Mount(mux)
-	serve.Diagnostics(mux, func() bool { return readiness.State(context.Background()).Ready }, names(public)...)
+	serve.Diagnostics(mux, func() bool { return s.readiness.State(context.Background()).Ready }, publicServices()...)
+	return mux
+}
 
-	tracing, err := telemetry.NewTracing(ctx, service, logger)
-	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+// options of every public handler.
+func (s *Service) options(config Config) connect.HandlerOption {
+	verifier := token.NewVerifier(token.VerifierConfig{
+		Issuer:   config.TokenIssuer,
+		Audience: config.TokenAudience,
+		Keys:     token.NewRemoteKeys(s.keys.Fetch, time.Now),
+		Now:      time.Now,
+	})
+	upTo := func(bytes int) connect.HandlerOption {
+		return serve.Interceptors(serve.Config{
+			Logger:          s.logger,
+			Verifier:        verifier,
+			MaxRequestBytes: bytes,
+			Timeout:         callsInOne * config.UpstreamTimeout,
+		})
 	}
-	counted := metrics.New()
-	counted.Add(monitor.Metrics)
-	scraped, err := metrics.Listen(config.MetricsListen, counted, logger)
-	if err != nil {
-		tracing.Close()
-		return nil, fmt.Errorf("gateway: %w", err)
-	}
+	return connect.WithHandlerOptions(
+		connect.WithConditionalHandlerOptions(func(spec connect.Spec) []connect.HandlerOption {
+			if spec.Procedure == musterv1connect.MediaServiceUploadAvatarProcedure {
+				return []connect.HandlerOption{upTo(picture.MaxMessage)}
+			}
+			return []connect.HandlerOption{upTo(maxBody)}
+		}),
+		codec.Options(),
+	)
+}
+
+// bind binds the public port.
+func (s *Service) bind(config Config, checked checked, handler http.Handler) error {
 	server, err := serve.New(serve.ServerConfig{
 		Name:           service,
 		Address:        config.Listen,
-		Handler:        site.SecureHeaders(policy.Handler(picture.LimitBodies(maxBody+bodyOverhead, mux))),
+		Handler:        site.SecureHeaders(handler),
 		TLS:            checked.tls,
 		TrustedProxies: config.TrustedProxies,
-		Tracers:        tracing.Provider(),
+		Tracers:        s.observed.Tracers(),
 		Untraced:       []string{"/livez", "/readyz"},
-		Meter:          counted,
-		Logger:         logger,
+		Meter:          s.observed.Meter(),
+		Logger:         s.logger,
 	})
-	if err != nil {
-		tracing.Close()
-		return nil, errors.Join(fmt.Errorf("gateway: %w", err), scraped.Close())
-	}
-	return &Service{
-		server:    server,
-		upstream:  []upstream{toIdentity, toCredentials, toMedia},
-		keys:      keys,
-		readiness: readiness,
-		monitor:   monitor,
-		tracing:   tracing,
-		metrics:   scraped,
-		ready:     make(chan struct{}),
-	}, nil
+	s.server = server
+	return err
 }
 
-// Run serves until ctx ends. It is called once.
+// Run serves until ctx ends, and is called once. Calls under way end first, within
+// 5 seconds, then what fetches keys and shows how the gateway is; then the
+// connections to the other services are closed, and the last spans go to their
+// collector.
 func (s *Service) Run(ctx context.Context) error {
-	defer s.tracing.Close()
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.server.Run(ctx) })
-	group.Go(func() error {
-		s.keys.Run(ctx)
-		return nil
-	})
-	group.Go(func() error { return s.monitor.Run(ctx) })
-	group.Go(func() error { return s.metrics.Run(ctx) })
-	group.Go(func() error {
-		s.awaitParts(ctx)
-		return nil
-	})
-	err := group.Wait()
-	for _, each := range s.upstream {
-		each.CloseIdleConnections()
-	}
-	return err
+	defer s.close()
+	return process.Serve(ctx, s.server.Run, s.fetchKeys, s.announce, s.observed.Run)
 }
 
 // Addr is the address that is served, host:port.
 func (s *Service) Addr() string { return s.server.Addr() }
 
 // MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
-func (s *Service) MetricsAddr() string { return s.metrics.Addr() }
+func (s *Service) MetricsAddr() string { return s.observed.MetricsAddr() }
 
 // Ready is closed once identity and credentials have answered that they can work.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
-// awaitParts closes ready; it ends without having done so when ctx does.
-func (s *Service) awaitParts(ctx context.Context) {
+func (s *Service) fetchKeys(ctx context.Context) error {
+	s.keys.Run(ctx)
+	return nil
+}
+
+// announce closes ready once the parts have come up. It goes on until ctx ends,
+// as a part that ended would end all.
+func (s *Service) announce(ctx context.Context) error {
 	tick := time.NewTicker(readyEvery)
 	defer tick.Stop()
 	for !s.readiness.State(ctx).Ready {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 	}
 	close(s.ready)
+	<-ctx.Done()
+	return nil
+}
+
+// close closes what wire has opened, however far it came.
+func (s *Service) close() {
+	if s.upstreams != nil {
+		s.upstreams.close()
+	}
+	s.observed.Close()
 }
 
 // publicServices are the services of package muster.v1.
@@ -281,15 +279,6 @@ func publicServices() []protoreflect.ServiceDescriptor {
 		musterv1.File_muster_v1_operations_proto.Services().ByName("OperationsService"),
 		musterv1.File_muster_v1_health_proto.Services().ByName("HealthService"),
 	}
-}
-
-// names are the full names of services.
-func names(services []protoreflect.ServiceDescriptor) []string {
-	all := make([]string, 0, len(services))
-	for _, each := range services {
-		all = append(all, string(each.FullName()))
-	}
-	return all
 }
 
 // mountMedia adds MediaService and its plain paths. Both ways to upload an

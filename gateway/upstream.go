@@ -8,7 +8,6 @@ import (
 
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/serve"
-	"github.com/muster-id/muster/proto/gen/go/muster/status/v1/statusv1connect"
 )
 
 // upstream is a service behind the gateway.
@@ -31,7 +30,20 @@ func (u upstream) health() grpchealth.Checker {
 	return grpchealth.NewClient(u.Client, u.url, serve.ClientInterceptors())
 }
 
-// status asks how its dependencies are.
-func (u upstream) status() statusv1connect.StatusServiceClient {
-	return clientOf(u, statusv1connect.NewStatusServiceClient)
+// upstreams are the services behind the gateway.
+type upstreams struct{ identity, credentials, media upstream }
+
+// clientsOf makes clients of a Connect service that all of them serve, by their names.
+func clientsOf[Client any](u *upstreams, generated func(connect.HTTPClient, string, ...connect.ClientOption) Client) map[string]Client {
+	return map[string]Client{
+		"identity":    clientOf(u.identity, generated),
+		"credentials": clientOf(u.credentials, generated),
+		"media":       clientOf(u.media, generated),
+	}
+}
+
+func (u *upstreams) close() {
+	for _, each := range []upstream{u.identity, u.credentials, u.media} {
+		each.CloseIdleConnections()
+	}
 }

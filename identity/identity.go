@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -27,10 +25,11 @@ import (
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/observed"
 	"github.com/muster-id/muster/platform/password"
+	"github.com/muster-id/muster/platform/process"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
-	"github.com/muster-id/muster/platform/telemetry"
 	"github.com/muster-id/muster/platform/token"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
@@ -62,7 +61,7 @@ type Service struct {
 	pools     []*pgxpool.Pool
 	log       *postgres.Log
 	followers followers
-	observed
+	observed  *observed.Service
 	upstream  *http.Client
 	passwords *password.Pool
 	server    *serve.Server
@@ -95,7 +94,7 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	if s.tracing, err = telemetry.NewTracing(ctx, service, s.logger); err != nil {
+	if s.observed, err = observed.New(ctx, service, s.logger); err != nil {
 		return err
 	}
 	migrations, err := store.Migrations()
@@ -188,19 +187,17 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 	if err := s.observe(config); err != nil {
 		return err
 	}
-	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, options))
+	mux.Handle(statusv1connect.NewStatusServiceHandler(s.observed.Monitor(), options))
 	mux.Handle(projectionv1connect.NewProjectionServiceHandler(operations.NewHandler(service, access.Actor, s.followers.users, s.followers.avatars), options))
 	databases := database.Alive(s.pools...)
-	serve.Diagnostics(mux, func() bool { return s.serving.Load() && databases() },
-		identityv1connect.IdentityServiceName, keyringv1connect.KeyringServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName,
-		projectionv1connect.ProjectionServiceName)
+	serve.Diagnostics(mux, func() bool { return s.serving.Load() && databases() }, services()...)
 	server, err := serve.New(serve.ServerConfig{
 		Name:    service,
 		Address: config.Listen,
 		Handler: mux,
 		TLS:     self.ServerTLS(),
-		Tracers: s.tracing.Provider(),
-		Meter:   s.metrics,
+		Tracers: s.observed.Tracers(),
+		Meter:   s.observed.Meter(),
 		Logger:  s.logger,
 	})
 	s.server = server
@@ -219,28 +216,17 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
 	defer s.passwords.MakeRoom()()
-	ctx, stopServing := context.WithCancel(ctx)
-	defer stopServing()
-	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopBackground()
-
-	var parts errgroup.Group
-	// A part that ends before it is told to takes the whole service with it.
-	start := func(part func(context.Context) error) {
-		parts.Go(func() error {
-			defer stopServing()
-			return part(background)
-		})
+	parts := []func(context.Context) error{
+		s.log.Run, s.followers.users.Run, s.followers.avatars.Run, s.followers.eraser.Run, s.observed.Run,
 	}
-	start(s.log.Run)
-	start(s.followers.users.Run)
-	start(s.followers.avatars.Run)
-	start(s.followers.eraser.Run)
-	start(s.monitor.Run)
-	start(s.scraped.Run)
 	if s.followers.forwarder != nil {
-		start(s.followers.forwarder.Run)
+		parts = append(parts, s.followers.forwarder.Run)
 	}
+	return process.Serve(ctx, s.serve, parts...)
+}
+
+// serve answers calls until ctx ends.
+func (s *Service) serve(ctx context.Context) error {
 	stopLeaving := context.AfterFunc(ctx, func() {
 		s.serving.Store(false)
 		close(s.leaving)
@@ -248,13 +234,14 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stopLeaving()
 	s.serving.Store(true)
 	close(s.ready)
-	err := s.server.Run(ctx)
-	stopBackground()
-	return errors.Join(err, parts.Wait())
+	return s.server.Run(ctx)
 }
 
 // Addr is the address that is served, host:port.
 func (s *Service) Addr() string { return s.server.Addr() }
+
+// MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
+func (s *Service) MetricsAddr() string { return s.observed.MetricsAddr() }
 
 // Ready is closed once calls are answered.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
@@ -267,8 +254,7 @@ func (s *Service) close() {
 	if s.upstream != nil {
 		s.upstream.CloseIdleConnections()
 	}
-	_ = s.scraped.Close() // it is closed already where it ran
-	s.tracing.Close()
+	s.observed.Close()
 }
 
 // services are what identity serves.

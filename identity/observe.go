@@ -2,7 +2,6 @@ package identity
 
 import (
 	"context"
-	"time"
 
 	"connectrpc.com/grpchealth"
 
@@ -10,16 +9,7 @@ import (
 	"github.com/muster-id/muster/platform/metrics"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/status"
-	"github.com/muster-id/muster/platform/telemetry"
 )
-
-// observed is how operators see the service.
-type observed struct {
-	tracing *telemetry.Tracing
-	metrics *metrics.Metrics
-	scraped *metrics.Server
-	monitor *status.Monitor
-}
 
 // observe gathers what the parts tell of themselves, once all of them are wired.
 func (s *Service) observe(config Config) error {
@@ -44,12 +34,7 @@ func (s *Service) observe(config Config) error {
 		sources = append(sources,
 			f.forwarder.Metrics(s.log.Name()), f.connection.Metrics("subscribe"), f.publishing.Metrics("publish"))
 	}
-	s.metrics = metrics.New()
-	s.monitor = status.New(status.Config{Checks: checks, Logger: s.logger, Now: time.Now})
-	s.metrics.Add(append(sources, s.monitor.Metrics)...)
-	var err error
-	s.scraped, err = metrics.Listen(config.MetricsListen, s.metrics, s.logger)
-	return err
+	return s.observed.Watch(config.MetricsListen, checks, sources...)
 }
 
 // erasing is the probe of the eraser.
@@ -70,6 +55,3 @@ func (s *Service) erased(emit metrics.Emit) {
 	emit("muster_erasures_total", "People erased by this process.", float64(stats.Erased))
 	emit("muster_erasures_failing", "1 while an erasure cannot be carried out.", failing)
 }
-
-// MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
-func (s *Service) MetricsAddr() string { return s.scraped.Addr() }

@@ -67,7 +67,7 @@ func (s *Service) follow(ctx context.Context, config Config, self certificate.Id
 			return fmt.Errorf("MUSTER_IDENTITY_BROKER_URL: %w", err)
 		}
 		f.publisher = broker.NewPublisher(f.publishing)
-		f.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: f.publisher, Logger: s.logger, Tracers: s.tracing.Provider()})
+		f.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: f.publisher, Logger: s.logger, Tracers: s.observed.Tracers()})
 	}
 	f.users = projection.New(projection.Config{
 		Pool:       events,
@@ -79,7 +79,7 @@ func (s *Service) follow(ctx context.Context, config Config, self certificate.Id
 		Queue:      usersQueue,
 		Decode:     broker.Decode,
 		Logger:     s.logger,
-		Tracers:    s.tracing.Provider(),
+		Tracers:    s.observed.Tracers(),
 	})
 	f.toMedia = serve.InternalClient(self, mediaLog, config.MediaURL)
 	f.avatars = projection.New(projection.Config{
@@ -92,7 +92,7 @@ func (s *Service) follow(ctx context.Context, config Config, self certificate.Id
 		Queue:      avatarsQueue,
 		Decode:     broker.Decode,
 		Logger:     s.logger,
-		Tracers:    s.tracing.Provider(),
+		Tracers:    s.observed.Tracers(),
 	})
 	f.rows = avatars.NewRows(events)
 	f.eraser = eraser.New(eraser.Config{Log: s.log, Codec: codec, Keys: ring, Rows: f.rows, Logger: s.logger})

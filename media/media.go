@@ -2,7 +2,6 @@ package media
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,7 +11,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -35,8 +33,9 @@ import (
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/database"
+	"github.com/muster-id/muster/platform/observed"
+	"github.com/muster-id/muster/platform/process"
 	"github.com/muster-id/muster/platform/serve"
-	"github.com/muster-id/muster/platform/telemetry"
 	"github.com/muster-id/muster/platform/token"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
@@ -83,11 +82,11 @@ type Service struct {
 	eraser     *projection.Projector
 	erasure    *projection.Projector
 	sweeper    *sweeper.Sweeper
-	observed
-	server  *serve.Server
-	leaving chan struct{} // closed when Run begins to shut down
-	serving atomic.Bool
-	ready   chan struct{}
+	observed   *observed.Service
+	server     *serve.Server
+	leaving    chan struct{} // closed when Run begins to shut down
+	serving    atomic.Bool
+	ready      chan struct{}
 }
 
 // New checks the settings, brings the database to its newest version, and binds
@@ -114,7 +113,7 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	if s.tracing, err = telemetry.NewTracing(ctx, service, s.logger); err != nil {
+	if s.observed, err = observed.New(ctx, service, s.logger); err != nil {
 		return err
 	}
 	if s.pool, err = openDatabase(ctx, config); err != nil {
@@ -133,7 +132,7 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 			return fmt.Errorf("MUSTER_MEDIA_BROKER_URL: %w", err)
 		}
 		s.publisher = broker.NewPublisher(s.connection)
-		s.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: s.publisher, Logger: s.logger, Tracers: s.tracing.Provider()})
+		s.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: s.publisher, Logger: s.logger, Tracers: s.observed.Tracers()})
 	}
 	media := s.assemble(config, self)
 	return s.bind(config, self, media)
@@ -202,7 +201,7 @@ func (s *Service) follow(rows projection.Projection, codec projection.Decoder, l
 		Queue:      queue,
 		Decode:     broker.Decode,
 		Logger:     s.logger,
-		Tracers:    s.tracing.Provider(),
+		Tracers:    s.observed.Tracers(),
 	})
 }
 
@@ -226,27 +225,26 @@ func (s *Service) bind(config Config, self certificate.Identity, media app.App) 
 			Now:      time.Now,
 		}),
 	}
+	options := serve.Interceptors(interceptors)
+	uploads := interceptors
+	uploads.MaxRequestBytes = maxRequestBytes
 	mux := http.NewServeMux()
-	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), serve.Interceptors(interceptors)))
-	interceptors.MaxRequestBytes = maxRequestBytes
-	mux.Handle(mediav1connect.NewMediaServiceHandler(rpc.NewMedia(media), serve.Interceptors(interceptors)))
+	mux.Handle(mediav1connect.NewMediaServiceHandler(rpc.NewMedia(media), serve.Interceptors(uploads)))
+	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), options))
 	if err := s.observe(config); err != nil {
 		return err
 	}
-	mux.Handle(statusv1connect.NewStatusServiceHandler(s.monitor, serve.Interceptors(interceptors)))
-	mux.Handle(projectionv1connect.NewProjectionServiceHandler(
-		operations.NewHandler(service, access.Actor, s.files, s.eraser, s.erasure), serve.Interceptors(interceptors)))
+	mux.Handle(statusv1connect.NewStatusServiceHandler(s.observed.Monitor(), options))
+	mux.Handle(projectionv1connect.NewProjectionServiceHandler(operations.NewHandler(service, access.Actor, s.files, s.eraser, s.erasure), options))
 	alive := database.Alive(s.pool)
-	serve.Diagnostics(mux, func() bool { return s.serving.Load() && alive() },
-		mediav1connect.MediaServiceName, eventlogv1connect.EventLogServiceName, statusv1connect.StatusServiceName,
-		projectionv1connect.ProjectionServiceName)
+	serve.Diagnostics(mux, func() bool { return s.serving.Load() && alive() }, services()...)
 	server, err := serve.New(serve.ServerConfig{
 		Name:    service,
 		Address: config.Listen,
 		Handler: mux,
 		TLS:     self.ServerTLS(),
-		Tracers: s.tracing.Provider(),
-		Meter:   s.metrics,
+		Tracers: s.observed.Tracers(),
+		Meter:   s.observed.Meter(),
 		Logger:  s.logger,
 	})
 	s.server = server
@@ -263,28 +261,17 @@ func (s *Service) bind(config Config, self certificate.Identity, media app.App) 
 //     spans go to their collector
 func (s *Service) Run(ctx context.Context) error {
 	defer s.close()
-	ctx, stopServing := context.WithCancel(ctx)
-	defer stopServing()
-	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopBackground()
-
-	var parts errgroup.Group
-	// A part that ends before it is told to takes the whole service with it.
-	start := func(part func(context.Context) error) {
-		parts.Go(func() error {
-			defer stopServing()
-			return part(background)
-		})
-	}
-	for _, part := range []func(context.Context) error{
-		s.log.Run, s.files.Run, s.eraser.Run, s.erasure.Run, s.objects.Run, s.sweeper.Run,
-		s.monitor.Run, s.scraped.Run,
-	} {
-		start(part)
+	parts := []func(context.Context) error{
+		s.log.Run, s.files.Run, s.eraser.Run, s.erasure.Run, s.objects.Run, s.sweeper.Run, s.observed.Run,
 	}
 	if s.forwarder != nil {
-		start(s.forwarder.Run)
+		parts = append(parts, s.forwarder.Run)
 	}
+	return process.Serve(ctx, s.serve, parts...)
+}
+
+// serve answers calls until ctx ends.
+func (s *Service) serve(ctx context.Context) error {
 	stopLeaving := context.AfterFunc(ctx, func() {
 		s.serving.Store(false)
 		close(s.leaving)
@@ -292,13 +279,14 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stopLeaving()
 	s.serving.Store(true)
 	close(s.ready)
-	err := s.server.Run(ctx)
-	stopBackground()
-	return errors.Join(err, parts.Wait())
+	return s.server.Run(ctx)
 }
 
 // Addr is the address that is served, host:port.
 func (s *Service) Addr() string { return s.server.Addr() }
+
+// MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
+func (s *Service) MetricsAddr() string { return s.observed.MetricsAddr() }
 
 // Ready is closed once calls are answered.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
@@ -326,8 +314,7 @@ func (s *Service) close() {
 	if s.pool != nil {
 		s.pool.Close()
 	}
-	_ = s.scraped.Close() // it is closed already where it ran
-	s.tracing.Close()
+	s.observed.Close()
 }
 
 // services are what media serves.

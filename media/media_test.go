@@ -27,6 +27,7 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	identityeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
 	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
@@ -187,6 +188,16 @@ func TestMediaAsksWhoCallsAndWhatTheyBring(t *testing.T) {
 	if objects := h.s3.Objects(t); len(objects) > 0 {
 		t.Errorf("the bucket holds %v", objects)
 	}
+}
+
+// Only the service that takes pictures decodes messages of their size.
+func TestOnlyPicturesMayBeLarge(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	h.start(t)
+	client := projectionv1connect.NewProjectionServiceClient(h.as(t, "gateway"), h.url, serve.ClientInterceptors())
+	_, err := client.RebuildProjection(h.signedIn(t, uuid.NewString(), "admin"), connect.NewRequest(&musterv1.RebuildProjectionRequest{Name: strings.Repeat("a", 2<<20)}))
+	expect(t, "a name of 2 MiB", err, musterv1.Reason_REASON_BODY_TOO_LARGE)
 }
 
 func TestSomebodyWhoIsErasedIsErasedHereToo(t *testing.T) {

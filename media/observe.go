@@ -1,8 +1,6 @@
 package media
 
 import (
-	"time"
-
 	"connectrpc.com/grpchealth"
 
 	"github.com/muster-id/muster/media/internal/eraser"
@@ -12,16 +10,7 @@ import (
 	"github.com/muster-id/muster/platform/metrics"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/status"
-	"github.com/muster-id/muster/platform/telemetry"
 )
-
-// observed is how operators see the service.
-type observed struct {
-	tracing *telemetry.Tracing
-	metrics *metrics.Metrics
-	scraped *metrics.Server
-	monitor *status.Monitor
-}
 
 // observe gathers what the parts tell of themselves, once all of them are wired.
 func (s *Service) observe(config Config) error {
@@ -46,12 +35,7 @@ func (s *Service) observe(config Config) error {
 			status.Check{Name: "forwarder", Probe: s.forwarder.Probe})
 		sources = append(sources, s.forwarder.Metrics(s.log.Name()), s.connection.Metrics("all"))
 	}
-	s.monitor = status.New(status.Config{Checks: checks, Logger: s.logger, Now: time.Now})
-	s.metrics = metrics.New()
-	s.metrics.Add(append(sources, s.monitor.Metrics)...)
-	var err error
-	s.scraped, err = metrics.Listen(config.MetricsListen, s.metrics, s.logger)
-	return err
+	return s.observed.Watch(config.MetricsListen, checks, sources...)
 }
 
 // work gives the metrics of pictures and of the sweeping.
@@ -65,6 +49,3 @@ func (s *Service) work(emit metrics.Emit) {
 	emit("muster_objects_kept_total", "Objects that were due to be deleted and turned out to be needed.", float64(swept.Kept))
 	emit("muster_objects_failed_total", "Objects that could not be dealt with, counted each time.", float64(swept.Failed))
 }
-
-// MetricsAddr is where Prometheus finds the metrics, host:port; empty for nowhere.
-func (s *Service) MetricsAddr() string { return s.scraped.Addr() }

@@ -1,5 +1,7 @@
 // Package process is what the main of every service does: settings in, a logger,
 // signals, and an exit status. A service gives its name and its constructor.
+// Serve is what its Run does: a server, the parts behind it, and the order in
+// which they end.
 package process
 
 import (

@@ -8,6 +8,7 @@ import (
 	"connectrpc.com/connect"
 	"connectrpc.com/grpchealth"
 	"connectrpc.com/grpcreflect"
+	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
 // maxDiagnostic bounds a request of health and reflection: a name, or two.
@@ -17,14 +18,18 @@ const maxDiagnostic = 4 << 10
 // services. They stand outside the access gate, having no option of ours: what
 // they tell, whether a service is up and how its methods look, anyone who
 // reaches the port may know. Health is NOT_SERVING until ready says otherwise.
-func Diagnostics(mux *http.ServeMux, ready func() bool, services ...string) {
+func Diagnostics(mux *http.ServeMux, ready func() bool, services ...protoreflect.ServiceDescriptor) {
+	names := make([]string, 0, len(services))
+	for _, each := range services {
+		names = append(names, string(each.FullName()))
+	}
 	own := connect.WithHandlerOptions(
 		connect.WithReadMaxBytes(maxDiagnostic),
 		packing(maxDiagnostic),
 		connect.WithInterceptors(outcome{}), // so that their errors stay theirs
 	)
-	mux.Handle(grpchealth.NewHandler(&checker{ready: ready, services: services}, own))
-	reflector := grpcreflect.NewStaticReflector(services...)
+	mux.Handle(grpchealth.NewHandler(&checker{ready: ready, services: names}, own))
+	reflector := grpcreflect.NewStaticReflector(names...)
 	mux.Handle(grpcreflect.NewHandlerV1(reflector, own))
 	mux.Handle(grpcreflect.NewHandlerV1Alpha(reflector, own))
 }

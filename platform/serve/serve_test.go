@@ -352,7 +352,7 @@ func TestServicesAloneAndOnlyThoseOnTheListReachAnInternalMethod(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.Handle(keyringv1connect.NewKeyringServiceHandler(keys{}, serve.Interceptors(serve.Config{Logger: logger})))
 	ready := false
-	serve.Diagnostics(mux, func() bool { return ready }, keyringv1connect.KeyringServiceName)
+	serve.Diagnostics(mux, func() bool { return ready }, keyringv1.File_muster_keyring_v1_keyring_proto.Services().ByName("KeyringService"))
 	addr := start(t, serve.ServerConfig{Name: "identity", Handler: mux, TLS: load(t, dir, "identity").ServerTLS(), Logger: logger})
 
 	call := func(client *http.Client, ids ...string) error {

@@ -11,10 +11,10 @@ func TestHealthTurnsRedWhenTheRowsDoNotFollowOrTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 9, 0, 0, 0, time.UTC)
 	caughtUp := make(chan struct{})
-	state, database := projection.CatchingUp, true
+	state, since, database := projection.CatchingUp, now, true
 	h := &health{
 		caughtUp:  caughtUp,
-		projector: func() projection.Stats { return projection.Stats{State: state} },
+		projector: func() projection.Stats { return projection.Stats{State: state, HeldUpSince: since} },
 		database:  func() bool { return database },
 		now:       func() time.Time { return now },
 	}
@@ -34,13 +34,17 @@ func TestHealthTurnsRedWhenTheRowsDoNotFollowOrTheDatabaseIsAway(t *testing.T) {
 		{"and fails for less than 30 s", 29 * time.Second, projection.Failing, true, true},
 		{"and for 30 s", time.Second, projection.Failing, true, false},
 		{"applied at last", 0, projection.Live, true, true},
-		{"another one fails", time.Second, projection.Failing, true, true},
+		{"another one has failed for an hour, and nobody asked", time.Hour, projection.Failing, true, false},
+		{"applied too", 0, projection.Live, true, true},
 		{"the log is in a new epoch", 0, projection.RebuildNeeded, true, true},
 		{"for as long together", 30 * time.Second, projection.RebuildNeeded, true, false},
 		{"rebuilt", 0, projection.Live, true, true},
 		{"the database is away", 0, projection.Live, false, false},
 		{"and back", 0, projection.Live, true, true},
 	} {
+		if step.state == projection.Live {
+			since = now // whatever fails next begins here
+		}
 		now = now.Add(step.pass)
 		state, database = step.state, step.database
 		if got := h.ready(); got != step.want {

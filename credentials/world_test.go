@@ -125,25 +125,9 @@ func (w *world) serveIdentity(t *testing.T, certificates string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inBackground(t, server.Run)
-	inBackground(t, w.log.Run)
+	teststack.Background(t, server.Run)
+	teststack.Background(t, w.log.Run)
 	return server.Addr()
-}
-
-// inBackground runs something until the test ends, or stop is called.
-func inBackground(t *testing.T, run func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
 }
 
 // start starts credentials and waits until it is ready.
@@ -165,7 +149,7 @@ func (w *world) begin(t *testing.T) (service *credentials.Service, stop func()) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return service, inBackground(t, service.Run)
+	return service, teststack.Background(t, service.Run)
 }
 
 // client speaks to credentials as one of the services.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 // Aggregate is the state of one stream, folded from its events.
@@ -185,12 +187,8 @@ func (r *Repository[A]) Update(ctx context.Context, stream string, of Context, d
 			return appended, err
 		}
 		// Jitter, so that two who collided do not collide again.
-		pause := time.NewTimer(rand.N(time.Duration(attempt) * 10 * time.Millisecond))
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return Appended{}, ctx.Err()
-		case <-pause.C:
+		if err := backoff.Sleep(ctx, rand.N(time.Duration(attempt)*10*time.Millisecond)); err != nil {
+			return Appended{}, err
 		}
 	}
 }

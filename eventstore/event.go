@@ -44,6 +44,9 @@ type Event struct {
 	MetadataKeyID string
 }
 
+// TypeOf is the Type of events that carry such a message.
+func TypeOf(message proto.Message) string { return string(proto.MessageName(message)) }
+
 // Metadata travels in clear with each event, so it holds opaque ids only.
 type Metadata struct {
 	// Actor is who did it: "user-<id>" or "service-<name>".

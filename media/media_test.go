@@ -81,8 +81,8 @@ func TestAPersonSetsAnAvatarThatAnyoneSeesAndRemovesIt(t *testing.T) {
 			t.Errorf("removed: %v, %v", removed, err)
 		}
 	}
-	eventually(t, "the picture is gone", func() bool { _, err := get(); return reason.Of(err) == musterv1.Reason_REASON_NOT_FOUND })
-	eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
+	teststack.Eventually(t, "the picture is gone", func() bool { _, err := get(); return reason.Of(err) == musterv1.Reason_REASON_NOT_FOUND })
+	teststack.Eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
 }
 
 func TestAPersonUploadsSharesAndDeletesAFile(t *testing.T) {
@@ -135,8 +135,8 @@ func TestAPersonUploadsSharesAndDeletesAFile(t *testing.T) {
 	if _, err := client.DeleteFile(h.signedIn(t, uuid.NewString(), "admin"), connect.NewRequest(&mediav1.DeleteFileRequest{FileId: id})); err != nil {
 		t.Errorf("an administrator's deletion: %v", err)
 	}
-	eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
-	eventually(t, "its key is destroyed", func() bool { return h.keyring.alive() == 0 })
+	teststack.Eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
+	teststack.Eventually(t, "its key is destroyed", func() bool { return h.keyring.alive() == 0 })
 }
 
 func TestPagesOfFilesFollowOneAnother(t *testing.T) {
@@ -163,7 +163,7 @@ func TestPagesOfFilesFollowOneAnother(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "all of them are listed, the newest first", func() bool { return slices.Equal(pages(), want) })
+	teststack.Eventually(t, "all of them are listed, the newest first", func() bool { return slices.Equal(pages(), want) })
 }
 
 func TestMediaAsksWhoCallsAndWhatTheyBring(t *testing.T) {
@@ -217,8 +217,8 @@ func TestSomebodyWhoIsErasedIsErasedHereToo(t *testing.T) {
 				t.Fatal(err)
 			}
 			h.erase(t, ada)
-			eventually(t, "her objects are deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
-			eventually(t, "her keys are destroyed", func() bool { return h.keyring.alive() == 0 })
+			teststack.Eventually(t, "her objects are deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
+			teststack.Eventually(t, "her keys are destroyed", func() bool { return h.keyring.alive() == 0 })
 			_, err := h.setAvatar(ctx, t)
 			expect(t, "her token, good for a while", err, musterv1.Reason_REASON_NOT_FOUND)
 		})
@@ -292,7 +292,7 @@ func TestMediaStartsWithoutStorageBrokerAndIdentity(t *testing.T) {
 	_, err = client.GetFile(ctx, connect.NewRequest(&mediav1.GetFileRequest{FileId: uuid.NewString()}))
 	expect(t, "what needs none", err, musterv1.Reason_REASON_NOT_FOUND)
 	h.toS3.Mend()
-	eventually(t, "only identity is missing, for the key", func() bool {
+	teststack.Eventually(t, "only identity is missing, for the key", func() bool {
 		_, err = h.setAvatar(ctx, t)
 		return reason.Of(err) == musterv1.Reason_REASON_UNAVAILABLE
 	})
@@ -300,7 +300,7 @@ func TestMediaStartsWithoutStorageBrokerAndIdentity(t *testing.T) {
 		t.Errorf("it took %v to say so", took)
 	}
 	h.toIdentity.Mend()
-	eventually(t, "all is well again", func() bool { _, err = h.setAvatar(ctx, t); return err == nil })
+	teststack.Eventually(t, "all is well again", func() bool { _, err = h.setAvatar(ctx, t); return err == nil })
 	h.upload(ctx, t)
 }
 
@@ -318,7 +318,7 @@ func TestAfterAnOutageWhatWasDeletedGoes(t *testing.T) {
 	stop() // and whoever comes next finishes it
 	h.start(t)
 	h.toS3.Mend()
-	eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
+	teststack.Eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
 }
 
 func TestASettingThatCannotWorkIsNamed(t *testing.T) {

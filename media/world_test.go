@@ -123,7 +123,7 @@ func (h *house) identity(t *testing.T) string {
 	if h.people, err = postgres.Open(t.Context(), pool, "identity", discard); err != nil {
 		t.Fatal(err)
 	}
-	inBackground(t, h.people.Run)
+	teststack.Background(t, h.people.Run)
 	options := serve.Interceptors(serve.Config{Logger: discard})
 	mux := http.NewServeMux()
 	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(h.people), options))
@@ -167,24 +167,8 @@ func (h *house) serve(t *testing.T, name string, handler http.Handler) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	inBackground(t, server.Run)
+	teststack.Background(t, server.Run)
 	return server.Addr()
-}
-
-// inBackground runs something until the test ends, or stop is called.
-func inBackground(t *testing.T, run func(context.Context) error) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(stop)
-	return stop
 }
 
 // start starts media and waits until it answers.
@@ -194,7 +178,7 @@ func (h *house) start(t *testing.T) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop = inBackground(t, service.Run)
+	stop = teststack.Background(t, service.Run)
 	<-service.Ready()
 	h.url = "https://" + service.Addr()
 	return stop
@@ -305,22 +289,6 @@ func (k *keyring) alive() int {
 		}
 	}
 	return count
-}
-
-// eventually waits until something has become so, as only somebody else can make it.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for !so() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not in a minute: %s", what)
-		case <-again.C:
-		}
-	}
 }
 
 func aPicture(t *testing.T) []byte {

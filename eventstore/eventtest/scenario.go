@@ -39,7 +39,7 @@ func eventAt(i int, message proto.Message) eventstore.Event {
 		Stream:        stream,
 		Version:       int64(i + 1),
 		Shard:         eventstore.ShardOf(stream),
-		Type:          string(message.ProtoReflect().Descriptor().FullName()),
+		Type:          eventstore.TypeOf(message),
 		SchemaVersion: 1,
 		OccurredAt:    time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC),
 	}

@@ -15,9 +15,9 @@ import (
 	statusv1 "github.com/muster-id/muster/proto/gen/go/muster/status/v1"
 )
 
-// heldUpFor is how long work may not get on before it shows: a retry or two is
+// HeldUpFor is how long work may not get on before it shows: a retry or two is
 // nobody's business.
-const heldUpFor = 30 * time.Second
+const HeldUpFor = 30 * time.Second
 
 // Probe tells operators how the projection is: down when events wait and are not
 // applied, degraded when rows are older than they should be.
@@ -29,7 +29,7 @@ func (s Stats) probe(now time.Time) (state statusv1.State, problem string, err e
 	if s.LastError != "" {
 		err = errors.New(s.LastError)
 	}
-	heldUp := !s.HeldUpSince.IsZero() && now.Sub(s.HeldUpSince) >= heldUpFor
+	heldUp := !s.HeldUpSince.IsZero() && now.Sub(s.HeldUpSince) >= HeldUpFor
 	switch {
 	case s.State == RebuildNeeded:
 		return statusv1.State_STATE_DOWN, "the log has entered a new epoch; the rows are made anew", err

@@ -30,7 +30,7 @@ func TestWhatOperatorsAreTold(t *testing.T) {
 		"nothing to do":                 {Stats{State: Live}, statusv1.State_STATE_UP, ""},
 		"catching up":                   {Stats{State: CatchingUp}, statusv1.State_STATE_DEGRADED, "catches up"},
 		"a batch for a moment":          {Stats{State: Live, HeldUpSince: now.Add(-time.Second), HeldUp: unapplied}, statusv1.State_STATE_UP, ""},
-		"a batch for half a minute":     {Stats{State: Live, HeldUpSince: now.Add(-heldUpFor), HeldUp: unapplied}, statusv1.State_STATE_DOWN, unapplied},
+		"a batch for half a minute":     {Stats{State: Live, HeldUpSince: now.Add(-HeldUpFor), HeldUp: unapplied}, statusv1.State_STATE_DOWN, unapplied},
 		"retrying":                      {Stats{State: Failing, HeldUpSince: now.Add(-time.Second), HeldUp: unapplied, LastError: secret}, statusv1.State_STATE_UP, ""},
 		"failing":                       {Stats{State: Failing, HeldUpSince: now.Add(-time.Hour), HeldUp: unapplied, LastError: secret}, statusv1.State_STATE_DOWN, unapplied},
 		"no log, and no broker":         {Stats{State: Live, HeldUpSince: now.Add(-time.Hour), HeldUp: unread, LastError: secret}, statusv1.State_STATE_DOWN, unread},

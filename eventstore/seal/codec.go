@@ -144,7 +144,7 @@ func (c *Codec) encodeOne(draft eventstore.Draft, ring *encodeRing) error {
 	event := draft.Event
 	shape := c.shape(draft.Message.ProtoReflect().Descriptor())
 	// Type goes into the associated data, so it comes first.
-	event.Type = string(draft.Message.ProtoReflect().Descriptor().FullName())
+	event.Type = eventstore.TypeOf(draft.Message)
 	event.SchemaVersion = shape.version
 	open, hidden := split(draft.Message)
 	payload, err := protojson.MarshalOptions{Resolver: c.types}.Marshal(open)

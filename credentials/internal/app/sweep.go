@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/muster-id/muster/credentials/internal/store"
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 const (
@@ -36,12 +37,8 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			s.logger.WarnContext(ctx, "ended sessions could not be deleted, trying again later", slog.Any("error", err))
 		}
 		// Jitter, so that replicas do not sweep together.
-		timer := time.NewTimer(sweepInterval/2 + rand.N(sweepInterval))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
+		if backoff.Sleep(ctx, sweepInterval/2+rand.N(sweepInterval)) != nil {
+			return nil //nolint:nilerr // told to end
 		}
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/projection"
@@ -43,11 +42,7 @@ func (Projection) Tables() []projection.Table {
 
 // Handles tells which events change who has which picture.
 func (Projection) Handles(eventType string) bool {
-	return eventType == typeOf(&eventsv1.AvatarSet{}) || eventType == typeOf(&eventsv1.AvatarRemoved{})
-}
-
-func typeOf(message proto.Message) string {
-	return string(message.ProtoReflect().Descriptor().FullName())
+	return eventType == eventstore.TypeOf(&eventsv1.AvatarSet{}) || eventType == eventstore.TypeOf(&eventsv1.AvatarRemoved{})
 }
 
 // change is what a batch does to one person's row: the last event decides.
@@ -84,7 +79,7 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 		if _, err := tx.Exec(ctx, lockShared); err != nil {
 			return fmt.Errorf("apply to avatars: lock: %w", err)
 		}
-		if _, err := tx.Exec(ctx, setRows, generation, set, typeOf(&identityeventsv1.UserErased{})); err != nil {
+		if _, err := tx.Exec(ctx, setRows, generation, set, eventstore.TypeOf(&identityeventsv1.UserErased{})); err != nil {
 			return fmt.Errorf("apply to avatars: %w", err)
 		}
 	}

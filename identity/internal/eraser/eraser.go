@@ -156,7 +156,7 @@ func (e *Eraser) follow(ctx context.Context) error {
 func (e *Eraser) erase(ctx context.Context, events []eventstore.Event) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	erased := string((&eventsv1.UserErased{}).ProtoReflect().Descriptor().FullName())
+	erased := eventstore.TypeOf(&eventsv1.UserErased{})
 	var erasures []eventstore.Event
 	for _, event := range events {
 		if event.Type == erased {

@@ -28,7 +28,7 @@ func (d withoutPasswords) Known(eventType string) bool {
 func (d withoutPasswords) Decode(ctx context.Context, events []eventstore.Event) ([]eventstore.Opened, error) {
 	events = slices.Clone(events)
 	for i, event := range events {
-		if event.Type == typeOf(&eventsv1.PasswordSet{}) {
+		if event.Type == eventstore.TypeOf(&eventsv1.PasswordSet{}) {
 			events[i].Sealed, events[i].KeyID = nil, ""
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/projection"
@@ -48,14 +47,10 @@ func (Projection) Tables() []projection.Table {
 // moves the version that a change may be bound to.
 func (Projection) Handles(eventType string) bool {
 	return slices.Contains([]string{
-		typeOf(&eventsv1.UserRegistered{}), typeOf(&eventsv1.PasswordSet{}), typeOf(&eventsv1.ProfileUpdated{}),
-		typeOf(&eventsv1.UserDeactivated{}), typeOf(&eventsv1.UserReactivated{}), typeOf(&eventsv1.UsernameChanged{}),
-		typeOf(&eventsv1.EmailChanged{}), typeOf(&eventsv1.RolesChanged{}), typeOf(&eventsv1.UserErased{}),
+		eventstore.TypeOf(&eventsv1.UserRegistered{}), eventstore.TypeOf(&eventsv1.PasswordSet{}), eventstore.TypeOf(&eventsv1.ProfileUpdated{}),
+		eventstore.TypeOf(&eventsv1.UserDeactivated{}), eventstore.TypeOf(&eventsv1.UserReactivated{}), eventstore.TypeOf(&eventsv1.UsernameChanged{}),
+		eventstore.TypeOf(&eventsv1.EmailChanged{}), eventstore.TypeOf(&eventsv1.RolesChanged{}), eventstore.TypeOf(&eventsv1.UserErased{}),
 	}, eventType)
-}
-
-func typeOf(message proto.Message) string {
-	return string(message.ProtoReflect().Descriptor().FullName())
 }
 
 // Apply folds the batch into one change an account and writes all changes with
@@ -78,23 +73,11 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 			updates = append(updates, *c)
 		}
 	}
-	for _, step := range []struct {
-		statement string
-		rows      int
-		argument  any
-	}{
-		{insertRows, len(inserts), inserts},
-		{updateRows, len(updates), updates},
-		{deleteRows, len(erased), erased},
-	} {
-		if step.rows == 0 {
-			continue
-		}
-		if _, err := tx.Exec(ctx, step.statement, generation, step.argument); err != nil {
-			return fmt.Errorf("apply to users: %w", err)
-		}
-	}
-	return nil
+	return projection.Write(ctx, tx, "apply to users",
+		projection.Statement{SQL: insertRows, Rows: len(inserts), Arguments: []any{generation, inserts}},
+		projection.Statement{SQL: updateRows, Rows: len(updates), Arguments: []any{generation, updates}},
+		projection.Statement{SQL: deleteRows, Rows: len(erased), Arguments: []any{generation, erased}},
+	)
 }
 
 // change is what a batch does to one account's row, folded. It travels to the

@@ -10,6 +10,7 @@ import (
 	"github.com/muster-id/muster/media/internal/app"
 	"github.com/muster-id/muster/media/internal/avatar"
 	"github.com/muster-id/muster/media/internal/erasure"
+	"github.com/muster-id/muster/platform/teststack"
 )
 
 func TestOfSomebodyWhoIsErasedNothingIsLeft(t *testing.T) {
@@ -41,12 +42,12 @@ func TestOfSomebodyWhoIsErasedNothingIsLeft(t *testing.T) {
 	for range 2 { // the second time there is nothing to do
 		w.erase(t, ada)
 	}
-	eventually(t, "all keys but bob's two are destroyed", func() bool { return w.keyring.alive() == 2 })
-	eventually(t, "no file of hers is listed", func() bool { return len(w.list(t, ada, false)) == 0 })
+	teststack.Eventually(t, "all keys but bob's two are destroyed", func() bool { return w.keyring.alive() == 2 })
+	teststack.Eventually(t, "no file of hers is listed", func() bool { return len(w.list(t, ada, false)) == 0 })
 	if seen, err := w.get(t, bob, shared.ID); err != nil || len(seen.Readers) > 0 {
 		t.Errorf("the access list holds %v, %v", seen.Readers, err)
 	}
-	eventually(t, "bob's file is shared with nobody", func() bool { return w.count(t, `SELECT count(*) FROM read.shares`) == 0 })
+	teststack.Eventually(t, "bob's file is shared with nobody", func() bool { return w.count(t, `SELECT count(*) FROM read.shares`) == 0 })
 	w.sweep(t)
 	w.holds(t, fileRef(shared), picture)
 	w.clock.pass(swept)
@@ -154,8 +155,8 @@ func TestAnErasureThatWasCutShortGoesOn(t *testing.T) {
 	if cuts != 4 {
 		t.Errorf("it was cut short %d times, want once for the avatar and once for each file", cuts)
 	}
-	eventually(t, "all keys are destroyed", func() bool { return w.keyring.alive() == 0 })
-	eventually(t, "all files are doomed", func() bool { return w.count(t, `SELECT count(*) FROM storage.objects WHERE state <> 'doomed'`) == 0 })
+	teststack.Eventually(t, "all keys are destroyed", func() bool { return w.keyring.alive() == 0 })
+	teststack.Eventually(t, "all files are doomed", func() bool { return w.count(t, `SELECT count(*) FROM storage.objects WHERE state <> 'doomed'`) == 0 })
 	w.sweep(t)
 	w.clock.pass(swept)
 	w.sweep(t)

@@ -17,6 +17,7 @@ import (
 	"github.com/muster-id/muster/media/internal/file"
 	"github.com/muster-id/muster/media/internal/object"
 	"github.com/muster-id/muster/media/internal/store"
+	"github.com/muster-id/muster/platform/teststack"
 )
 
 func (w *world) list(t *testing.T, user uuid.UUID, shared bool) (ids []string) {
@@ -452,7 +453,7 @@ func TestADeletedFileIsGoneWithObjectAndKey(t *testing.T) {
 			if err := w.remove(t, by, f.ID, admin); !errors.Is(err, app.ErrNotFound) {
 				t.Errorf("again: %v, want ErrNotFound", err)
 			}
-			eventually(t, "the file's key is destroyed", func() bool { return w.keyring.alive() == 0 })
+			teststack.Eventually(t, "the file's key is destroyed", func() bool { return w.keyring.alive() == 0 })
 			w.sweep(t)
 			w.holds(t)
 			w.clock.pass(swept)

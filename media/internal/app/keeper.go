@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/media/internal/avatar"
 	"github.com/muster-id/muster/media/internal/file"
@@ -61,4 +59,4 @@ func (k *Keeper) exists(ctx context.Context, stream string) (bool, error) {
 	}
 }
 
-func deleted() string { return string(proto.MessageName(&eventsv1.FileDeleted{})) }
+func deleted() string { return eventstore.TypeOf(&eventsv1.FileDeleted{}) }

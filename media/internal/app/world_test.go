@@ -167,24 +167,10 @@ func (w *world) projector(rows projection.Projection) *projection.Projector {
 func (w *world) follow(t *testing.T) {
 	t.Helper()
 	for _, run := range []func(context.Context) error{w.files.Run, w.projector(eraser.New(w.keyring)).Run, w.log.Run} {
-		inBackground(t, run)
+		teststack.Background(t, run)
 	}
 	<-w.files.Ready()
 	w.following = true
-}
-
-// inBackground runs something until the test ends.
-func inBackground(t *testing.T, run func(context.Context) error) {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
-	ended := make(chan error, 1)
-	go func() { ended <- run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // faulty is a log to whose appends something can happen.
@@ -296,7 +282,7 @@ func (w *world) settle(t *testing.T) {
 	if !w.following {
 		return
 	}
-	eventually(t, "the rows hold what the log says", func() bool {
+	teststack.Eventually(t, "the rows hold what the log says", func() bool {
 		return w.count(t, `
 			SELECT count(*)
 			FROM (SELECT stream_id, max(stream_version) AS version FROM log.events GROUP BY stream_id) AS l
@@ -344,22 +330,6 @@ func (w *world) empty(t *testing.T) {
 	for _, table := range []string{"storage.objects", "storage.uploads", "read.files", "read.shares"} {
 		if rows := w.count(t, `SELECT count(*) FROM `+table); rows > 0 {
 			t.Errorf("%s holds %d rows", table, rows)
-		}
-	}
-}
-
-// eventually waits until something has become so, as only somebody else can make it.
-func eventually(t *testing.T, what string, so func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	again := time.NewTicker(20 * time.Millisecond)
-	defer again.Stop()
-	for !so() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("not in a minute: %s", what)
-		case <-again.C:
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (*Eraser) Tables() []projection.Table { return nil }
 // Handles tells which events end a stream.
 func (*Eraser) Handles(eventType string) bool {
 	for _, ending := range []proto.Message{&eventsv1.FileDeleted{}, &eventsv1.OwnerErased{}} {
-		if eventType == string(ending.ProtoReflect().Descriptor().FullName()) {
+		if eventType == eventstore.TypeOf(ending) {
 			return true
 		}
 	}

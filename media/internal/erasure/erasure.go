@@ -73,7 +73,7 @@ func (*Erasure) Tables() []projection.Table { return nil }
 
 // Handles tells that people who are erased are all that counts.
 func (*Erasure) Handles(eventType string) bool {
-	return eventType == string((&identityeventsv1.UserErased{}).ProtoReflect().Descriptor().FullName())
+	return eventType == eventstore.TypeOf(&identityeventsv1.UserErased{})
 }
 
 // Apply does nothing: there are no rows.

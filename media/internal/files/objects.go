@@ -35,13 +35,13 @@ func (Projection) React(ctx context.Context, tx pgx.Tx, events []eventstore.Open
 	if err != nil {
 		return fmt.Errorf("keep objects: %w", err)
 	}
-	return exec(ctx, tx, "keep objects", []step{
-		{closeUploads, len(o.closed), []any{o.closed, o.at}},
+	return projection.Write(ctx, tx, "keep objects",
+		projection.Statement{SQL: closeUploads, Rows: len(o.closed), Arguments: []any{o.closed, o.at}},
 		// Kept before doomed: what one batch keeps and gives up has to go.
-		{keepObjects, len(o.kept), []any{o.kept, o.at}},
-		{doomObjects, len(o.doomed), []any{o.doomed, o.at}},
-		{doomFormer, len(o.former), []any{o.former, o.at, o.owners}},
-	})
+		projection.Statement{SQL: keepObjects, Rows: len(o.kept), Arguments: []any{o.kept, o.at}},
+		projection.Statement{SQL: doomObjects, Rows: len(o.doomed), Arguments: []any{o.doomed, o.at}},
+		projection.Statement{SQL: doomFormer, Rows: len(o.former), Arguments: []any{o.former, o.at, o.owners}},
+	)
 }
 
 // objects is what a batch says of them. It travels to the statements as JSON.

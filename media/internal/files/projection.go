@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/projection"
@@ -50,15 +49,11 @@ func (Projection) Tables() []projection.Table {
 // Handles tells which events change rows, or what is known of objects.
 func (Projection) Handles(eventType string) bool {
 	switch eventType {
-	case typeOf(&eventsv1.FileUploaded{}), typeOf(&eventsv1.FileShared{}), typeOf(&eventsv1.FileUnshared{}),
-		typeOf(&eventsv1.FileDeleted{}), typeOf(&eventsv1.AvatarSet{}), typeOf(&eventsv1.AvatarRemoved{}):
+	case eventstore.TypeOf(&eventsv1.FileUploaded{}), eventstore.TypeOf(&eventsv1.FileShared{}), eventstore.TypeOf(&eventsv1.FileUnshared{}),
+		eventstore.TypeOf(&eventsv1.FileDeleted{}), eventstore.TypeOf(&eventsv1.AvatarSet{}), eventstore.TypeOf(&eventsv1.AvatarRemoved{}):
 		return true
 	}
 	return false
-}
-
-func typeOf(message proto.Message) string {
-	return string(message.ProtoReflect().Descriptor().FullName())
 }
 
 // Apply folds the batch into one change a file, and writes all of them with one
@@ -68,32 +63,13 @@ func (Projection) Apply(ctx context.Context, tx pgx.Tx, generation int64, events
 	if err != nil {
 		return fmt.Errorf("apply to files: %w", err)
 	}
-	return exec(ctx, tx, "apply to files", []step{
-		{insertFiles, len(c.uploaded), []any{generation, c.uploaded}},
-		{updatePublic, len(c.public), []any{generation, c.public}},
-		{deleteShares, len(c.unshared), []any{generation, c.unshared}},
-		{insertShares, len(c.shared), []any{generation, c.shared}},
-		{deleteFiles, len(c.deleted), []any{generation, c.deleted}},
-	})
-}
-
-// step is a statement of a batch; it is left out without rows.
-type step struct {
-	statement string
-	rows      int
-	arguments []any
-}
-
-func exec(ctx context.Context, tx pgx.Tx, doing string, steps []step) error {
-	for _, s := range steps {
-		if s.rows == 0 {
-			continue
-		}
-		if _, err := tx.Exec(ctx, s.statement, s.arguments...); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
-	}
-	return nil
+	return projection.Write(ctx, tx, "apply to files",
+		projection.Statement{SQL: insertFiles, Rows: len(c.uploaded), Arguments: []any{generation, c.uploaded}},
+		projection.Statement{SQL: updatePublic, Rows: len(c.public), Arguments: []any{generation, c.public}},
+		projection.Statement{SQL: deleteShares, Rows: len(c.unshared), Arguments: []any{generation, c.unshared}},
+		projection.Statement{SQL: insertShares, Rows: len(c.shared), Arguments: []any{generation, c.shared}},
+		projection.Statement{SQL: deleteFiles, Rows: len(c.deleted), Arguments: []any{generation, c.deleted}},
+	)
 }
 
 // changes is what a batch does to the rows. It travels to the statements as JSON.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/minio/minio-go/v7"
+
+	"github.com/muster-id/muster/eventstore/backoff"
 )
 
 const (
@@ -39,12 +41,8 @@ func (s *Store) Run(ctx context.Context) error {
 			again = soonest
 		}
 		// Jitter, so that replicas do not look together.
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
+		if backoff.Sleep(ctx, pause/2+rand.N(pause)) != nil {
+			return nil //nolint:nilerr // told to end
 		}
 	}
 }

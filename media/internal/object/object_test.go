@@ -280,23 +280,7 @@ func TestAnAddressExpires(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The storage counts whole seconds, and answers until then.
-	eventually(t, func() bool { status, _ := get(t, signed.Reveal()); return status == http.StatusForbidden })
-}
-
-// eventually waits until something has become so, as only somebody else can make it.
-func eventually(t *testing.T, so func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for !so() {
-		select {
-		case <-ctx.Done():
-			t.Fatal("it has not become so in half a minute")
-		case <-again.C:
-		}
-	}
+	teststack.Eventually(t, "the address is past its time", func() bool { status, _ := get(t, signed.Reveal()); return status == http.StatusForbidden })
 }
 
 func TestAFormTakesWhatWasDeclaredAndNothingElse(t *testing.T) {
@@ -441,7 +425,7 @@ func TestRunMakesTheBucketOnceTheStorageIsThere(t *testing.T) {
 		t.Errorf("%v, want ErrUnavailable", err)
 	}
 	line.Mend()
-	eventually(t, func() bool { return store.Ping(t.Context()) == nil })
+	teststack.Eventually(t, "the storage answers", func() bool { return store.Ping(t.Context()) == nil })
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -41,9 +41,10 @@ const (
 	Undone Verdict = iota
 	// Deleted: there is no such object any more.
 	Deleted
-	// Later: an event keeps it, which its row does not say yet, or nobody can tell
-	// at present.
+	// Later: an event keeps it, which its row does not say yet.
 	Later
+	// Unclear: nobody can tell at present whether one does.
+	Unclear
 )
 
 // Sweep holds at most limit due rows while judge deals with their objects, and
@@ -84,7 +85,7 @@ func settle(ctx context.Context, tx pgx.Tx, due []Due, verdicts []Verdict, now t
 		switch verdicts[i] {
 		case Undone:
 			continue
-		case Later:
+		case Later, Unclear:
 			again = now.Add(Grace)
 		case Deleted:
 			// A form that is still good may bring it back: the row stays for a second go.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/muster-id/muster/eventstore/backoff"
 	"github.com/muster-id/muster/media/internal/object"
 	"github.com/muster-id/muster/media/internal/store"
 )
@@ -102,12 +103,8 @@ func (s *Sweeper) Run(ctx context.Context) error {
 			pause = interval
 		}
 		// Jitter, so that replicas do not look together.
-		timer := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
+		if backoff.Sleep(ctx, pause/2+rand.N(pause)) != nil {
+			return nil //nolint:nilerr // told to end
 		}
 	}
 }
@@ -162,7 +159,7 @@ func (s *Sweeper) judgeOne(ctx context.Context, d store.Due) (store.Verdict, err
 		keeps, err := s.log.Keeps(ctx, d.Ref)
 		if err != nil {
 			s.logger.WarnContext(ctx, "nobody can tell whether an object is needed, looking again later", "key", d.Key(), "error", err)
-			return store.Later, nil
+			return store.Unclear, nil
 		}
 		if keeps {
 			return store.Later, nil
@@ -192,7 +189,7 @@ func (s *Sweeper) count(verdicts []store.Verdict) {
 			s.stats.Deleted++
 		case store.Later:
 			s.stats.Kept++
-		case store.Undone:
+		case store.Undone, store.Unclear:
 			s.stats.Failed++
 		}
 	}

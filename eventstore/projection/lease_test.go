@@ -179,17 +179,24 @@ func TestOnlyWhoeverHasTheLeaseDeletes(t *testing.T) {
 	b.wantGeneration(t, 2)
 }
 
+// aboutToReturn gives a projector that does not run, whose generation 1 is to
+// serve again in place of 2.
+func (b *bench) aboutToReturn(t *testing.T) *Projector {
+	t.Helper()
+	p, stop := b.start(t)
+	ready(t, p)
+	rebuilt(t, p)
+	stop()
+	b.exec(t, `UPDATE read.generations SET state = 'returning', worker = NULL, leased_until = NULL WHERE generation = 1`)
+	return p
+}
+
 // Whoever asked for it was told that it does not come back.
 func TestAFormerGenerationThatIsToStayIsNotSwappedIn(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.fill(2, 2)
-	p, stop := b.start(t)
-	ready(t, p)
-	mustRebuild(t, p)
-	ended(t, p)
-	stop()
-	b.exec(t, `UPDATE read.generations SET state = 'returning', worker = NULL, leased_until = NULL WHERE generation = 1`)
+	p := b.aboutToReturn(t)
 	f := leased(t, p, 1)
 	b.exec(t, `UPDATE read.generations SET state = 'former' WHERE generation = 1`)
 	if done, err := p.swap(t.Context(), f); done || !errors.Is(err, errMoved) {
@@ -205,12 +212,7 @@ func TestWhatWasToReturnGoesWhenAnotherGenerationServesFirst(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.fill(2, 2)
-	p, stop := b.start(t)
-	ready(t, p)
-	mustRebuild(t, p)
-	ended(t, p)
-	stop()
-	b.exec(t, `UPDATE read.generations SET state = 'returning', worker = NULL, leased_until = NULL WHERE generation = 1`)
+	p := b.aboutToReturn(t)
 	mustRebuild(t, p)
 	if done, err := p.swap(t.Context(), leased(t, p, 3)); !done || err != nil {
 		t.Fatalf("swap: %t, %v", done, err)

@@ -211,19 +211,13 @@ func TestASkippedEventIsLeftOutForAReason(t *testing.T) {
 		t.Errorf("what is kept of it: %+v", s)
 	}
 	// A rebuild leaves it out again, without parking …
-	mustRebuild(t, p)
-	if done := ended(t, p); done.State != Done {
-		t.Fatalf("%+v", done)
-	}
+	rebuilt(t, p)
 	if got := b.projection.rowsOf(t, b.pool, 2); got["user-01"].Events != 2 || len(parkedOf(t, p)) != 0 {
 		t.Errorf("%+v", got)
 	}
 	// … and takes it in once it can be applied.
 	cure.set(nil)
-	mustRebuild(t, p)
-	if done := ended(t, p); done.State != Done {
-		t.Fatalf("%+v", done)
-	}
+	rebuilt(t, p)
 	b.wantGeneration(t, 3)
 }
 
@@ -236,10 +230,7 @@ func TestARollbackTriesWhatWaitsInTheFormerRows(t *testing.T) {
 	cure := b.poisoned(map[string]error{place1("user-01", 2): errBad, place1("user-02", 2): errBad})
 	p, _ := b.start(t)
 	ready(t, p)
-	mustRebuild(t, p)
-	if done := ended(t, p); done.State != Done {
-		t.Fatalf("%+v", done)
-	}
+	rebuilt(t, p)
 	b.fill(4, 1)
 	b.await(t, p, "user-00", "user-03")
 	cure.set(map[string]error{place1("user-02", 2): errBad})

@@ -207,8 +207,8 @@ func (p *Projector) follow(ctx context.Context) (lost bool) {
 // lookEvery is how often a process looks at what only the tables know.
 const lookEvery = time.Second
 
-// watchTables looks at the tables until ctx ends, or with errLost once they are others:
-// where nothing happens nobody else would notice.
+// watchTables looks at the tables until ctx ends, or with errLost once they are
+// others: where nothing happens nobody else would notice.
 func (f *follower) watchTables(ctx context.Context) error {
 	for {
 		// A failed look is told by who applies; there is another in a moment.

@@ -31,6 +31,15 @@ func eventually(t tester, what string, is func() bool) {
 	}
 }
 
+// rebuilt rebuilds and waits until that is done.
+func rebuilt(t tester, p *Projector) {
+	t.Helper()
+	mustRebuild(t, p)
+	if done := ended(t, p); done.State != Done {
+		t.Fatalf("%+v", done)
+	}
+}
+
 // ended waits for the end of the last operation.
 func ended(t tester, p *Projector) Operation {
 	t.Helper()

@@ -16,7 +16,8 @@ type Event struct {
 	ID uuid.UUID
 	// Log names the log, for example "identity".
 	Log string
-	// Epoch is the log's incarnation, from 1; set by the log.
+	// Epoch is the log's incarnation, greater than that of any former one; set by
+	// the log.
 	Epoch int64
 	// Stream is the aggregate's name, for example "user-0192…".
 	Stream string

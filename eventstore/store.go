@@ -139,6 +139,14 @@ type Page struct {
 	Remaining int64
 }
 
+// Filter chooses events of a log. The zero value chooses all.
+type Filter struct {
+	// Types are full names of messages; none for all.
+	Types []string
+	// Stream is a stream's name, or the beginning of names, such as "user-".
+	Stream string
+}
+
 // Appender writes a log.
 type Appender interface {
 	// Append writes all of it or nothing. Errors: ErrWrongVersion,
@@ -159,4 +167,11 @@ type LogReader interface {
 	// skipped, in order inside each stream. At the head it waits up to wait for
 	// one. Errors: ErrCursorInvalid, ErrEpochChanged.
 	ReadLog(ctx context.Context, after Cursor, limit int, wait time.Duration) (Page, error)
+}
+
+// FilteredReader reads those events of a whole log that a filter chooses.
+type FilteredReader interface {
+	// ReadMatching reads as ReadLog does, and leaves out what the filter does not
+	// choose. A page without events need not be at the head: go on from its Next.
+	ReadMatching(ctx context.Context, filter Filter, after Cursor, limit int, wait time.Duration) (Page, error)
 }

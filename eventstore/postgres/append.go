@@ -116,21 +116,26 @@ func check(a eventstore.Append) error {
 
 // appendOnce tells, where it fails, whether it may succeed when tried again.
 func (l *Log) appendOnce(ctx context.Context, a eventstore.Append) (appended eventstore.Appended, again bool, err error) {
+	conn, err := l.acquire(ctx)
+	if err != nil {
+		return appended, false, err
+	}
+	defer conn.Release()
 	expected := int64(a.Expected)
 	if a.Expected == eventstore.AnyVersion {
-		if err := l.pool.QueryRow(ctx, streamVersionSQL, a.Stream).Scan(&expected); err != nil {
+		if err := conn.QueryRow(ctx, streamVersionSQL, a.Stream).Scan(&expected); err != nil {
 			return appended, false, fmt.Errorf("read the stream's version: %w", err)
 		}
 	}
 	appended.Position = eventstore.Position{Log: l.name, Epoch: l.Epoch(), Stream: a.Stream, Version: expected + int64(len(a.Events))}
 	if a.Command == nil && len(a.Reserve) == 0 && len(a.Release) == 0 && len(a.Keep) == 0 {
 		// One statement is a transaction by itself.
-		err = l.insert(ctx, l.pool.Exec, a, expected)
+		err = l.insert(ctx, conn.Exec, a, expected)
 	} else {
-		err = l.transact(ctx, a, expected)
+		err = l.transact(ctx, conn, a, expected)
 	}
 	if errors.Is(err, errOnRecord) {
-		position, found, err := l.FindCommand(ctx, *a.Command)
+		position, found, err := l.findCommand(ctx, conn, *a.Command)
 		if err == nil && !found {
 			return appended, true, errors.New("the command expired meanwhile")
 		}
@@ -143,12 +148,7 @@ func (l *Log) appendOnce(ctx context.Context, a eventstore.Append) (appended eve
 // other. Kinds that are kept come first, since all who keep one take turns, then
 // the command, since a concurrent duplicate has to wait for its outcome, then
 // the reservations in the order of their names.
-func (l *Log) transact(ctx context.Context, a eventstore.Append, expected int64) error {
-	conn, err := l.pool.Acquire(ctx)
-	if err != nil {
-		return fmt.Errorf("acquire a connection: %w", err)
-	}
-	defer conn.Release()
+func (l *Log) transact(ctx context.Context, conn *pgxpool.Conn, a eventstore.Append, expected int64) error {
 	batch := &pgx.Batch{}
 	batch.Queue(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 	if len(a.Keep) > 0 {
@@ -163,7 +163,7 @@ func (l *Log) transact(ctx context.Context, a eventstore.Append, expected int64)
 	if len(a.Reserve) > 0 {
 		queueReservations(batch, a)
 	}
-	err = l.insert(ctx, func(ctx context.Context, query string, args ...any) (tag pgconn.CommandTag, err error) {
+	err := l.insert(ctx, func(ctx context.Context, query string, args ...any) (tag pgconn.CommandTag, err error) {
 		batch.Queue(query, args...).Exec(func(outcome pgconn.CommandTag) error {
 			tag = outcome
 			return nil
@@ -289,9 +289,18 @@ func rollBack(ctx context.Context, conn *pgxpool.Conn) {
 func (l *Log) FindCommand(ctx context.Context, command eventstore.Command) (eventstore.Position, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
+	conn, err := l.acquire(ctx)
+	if err != nil {
+		return eventstore.Position{}, false, fmt.Errorf("find command: %w", err)
+	}
+	defer conn.Release()
+	return l.findCommand(ctx, conn, command)
+}
+
+func (l *Log) findCommand(ctx context.Context, conn *pgxpool.Conn, command eventstore.Command) (eventstore.Position, bool, error) {
 	position := eventstore.Position{Log: l.name, Epoch: l.Epoch()}
 	var fingerprint []byte
-	err := l.pool.QueryRow(ctx, commandFindSQL, command.Caller, command.Method, command.Key).
+	err := conn.QueryRow(ctx, commandFindSQL, command.Caller, command.Method, command.Key).
 		Scan(&fingerprint, &position.Stream, &position.Version)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return eventstore.Position{}, false, nil

@@ -27,14 +27,14 @@ func TestAppendKeepsEveryColumn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (eventstore.Position{Log: "identity", Epoch: 1, Stream: stream, Version: 1}); appended.Position != want || appended.Replayed {
+	if want := (eventstore.Position{Log: "identity", Epoch: log.Epoch(), Stream: stream, Version: 1}); appended.Position != want || appended.Replayed {
 		t.Fatalf("appended %+v, want %+v", appended, want)
 	}
 	read, err := log.ReadStream(t.Context(), stream, 1, 10)
 	if err != nil || len(read) != 1 {
 		t.Fatalf("read %d events, %v", len(read), err)
 	}
-	event.Log, event.Epoch, event.Stream, event.Version, event.Shard = "identity", 1, stream, 1, eventstore.ShardOf(stream)
+	event.Log, event.Epoch, event.Stream, event.Version, event.Shard = "identity", log.Epoch(), stream, 1, eventstore.ShardOf(stream)
 	if got, want := fmt.Sprintf("%+v", read[0]), fmt.Sprintf("%+v", event); got != want {
 		t.Errorf("read\n%s\nwant\n%s", got, want)
 	}

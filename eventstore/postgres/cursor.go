@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	cursorVersion = 2
+	cursorVersion = 3
 	// maxCursor bounds what is decoded. A cursor names the transactions that
 	// were under way, of which a server has at most a few thousand.
 	maxCursor  = 64 << 10
@@ -96,6 +96,13 @@ func parseSnapshot(text string) (snapshot, error) {
 // id is given out once; zero for none.
 type lifetime [16]byte
 
+// mark is an event that a reader was given. A log that has another one there, or
+// none, was set back since.
+type mark struct {
+	offset int64
+	id     [16]byte
+}
+
 // place is where a reader stands.
 type place struct {
 	// lifetime that the snapshots belong to; zero at the beginning.
@@ -107,6 +114,8 @@ type place struct {
 	// reached is the offset, inside the tick, up to which everything is read.
 	// Between two ticks it is the last one's end, and not a part of the cursor.
 	reached int64
+	// last is the last event that was read; its id is zero for none.
+	last mark
 	// bound is the last offset of a tick that is read along the offset index; 0
 	// for one that is read by its candidates.
 	bound int64
@@ -118,14 +127,17 @@ func (p place) inTick() bool { return !p.new.isZero() }
 // has not begun.
 func (p place) in(present pgtype.UUID) bool { return present.Valid && p.lifetime == present.Bytes }
 
-// encode makes the cursor of a place: version, log, epoch, lifetime, snapshots,
-// offsets, the numbers as unsigned varints, in base64url.
+// encode makes the cursor of a place: version, log, epoch, lifetime, last event,
+// snapshots, offsets, the numbers as unsigned varints, in base64url.
 func (r reader) encode(p place) eventstore.Cursor {
 	b := []byte{cursorVersion}
 	b = binary.AppendUvarint(b, uint64(len(r.log)))
 	b = append(b, r.log...)
 	b = binary.AppendUvarint(b, uint64(r.epoch))
 	b = append(b, p.lifetime[:]...)
+	if b = binary.AppendUvarint(b, uint64(p.last.offset)); p.last.offset > 0 {
+		b = append(b, p.last.id[:]...)
+	}
 	b = appendSnapshot(b, p.old)
 	if p.inTick() {
 		b = appendSnapshot(b, p.new)
@@ -147,9 +159,9 @@ func appendSnapshot(b []byte, s snapshot) []byte {
 	return b
 }
 
-// decode accepts exactly what encode makes, and only for this log. Another
-// epoch is ErrEpochChanged, all else ErrCursorInvalid. Which lifetime is the
-// present one, only the server knows.
+// decode accepts exactly what encode makes, and only for this log. A former
+// epoch is ErrEpochChanged, a later one *setBackError, all else ErrCursorInvalid.
+// Which lifetime is the present one, only the server knows.
 func (r reader) decode(cursor eventstore.Cursor) (place, error) {
 	if cursor == "" {
 		return place{old: beforeAll()}, nil
@@ -166,7 +178,10 @@ func (r reader) decode(cursor eventstore.Cursor) (place, error) {
 		return place{}, eventstore.ErrCursorInvalid
 	}
 	epoch := d.int()
-	p := place{lifetime: d.lifetime()}
+	p := place{lifetime: d.id()}
+	if p.last.offset = d.int(); p.last.offset > 0 {
+		p.last.id = d.id()
+	}
 	p.old = d.snapshot()
 	if len(d.rest) > 0 {
 		p.new, p.reached, p.bound = d.snapshot(), d.int(), d.int()
@@ -177,12 +192,15 @@ func (r reader) decode(cursor eventstore.Cursor) (place, error) {
 	if d.failed || len(d.rest) > 0 || epoch < 1 {
 		return place{}, eventstore.ErrCursorInvalid
 	}
-	if epoch != r.epoch {
+	if epoch < r.epoch {
 		return place{}, eventstore.ErrEpochChanged
 	}
 	// A number may be written with more bytes than it needs; one place has one cursor.
-	if r.encode(p) != cursor {
+	if (reader{log: r.log, epoch: epoch}).encode(p) != cursor {
 		return place{}, eventstore.ErrCursorInvalid
+	}
+	if epoch > r.epoch {
+		return place{}, &setBackError{seen: epoch, what: "an epoch that the log does not know"}
 	}
 	return p, nil
 }
@@ -237,11 +255,11 @@ func (d *decoder) bytes(most uint64) []byte {
 	return b
 }
 
-func (d *decoder) lifetime() lifetime {
-	var id lifetime
+func (d *decoder) id() [16]byte {
+	var id [16]byte
 	if copy(id[:], d.rest) < len(id) {
 		d.fail()
-		return lifetime{}
+		return [16]byte{}
 	}
 	d.rest = d.rest[len(id):]
 	return id

@@ -101,6 +101,12 @@ func (l *Log) tryLead(ctx context.Context, conn **pgx.Conn, name string) (*Leade
 	if err := (*conn).QueryRow(try, checkpointLeadSQL, name).Scan(&lead.fence); err != nil {
 		return nil, fmt.Errorf("raise the fence: %w", err)
 	}
+	// From here on it writes checkpoints alone. One that a crash takes costs that
+	// some events are published again; to wait for the disk with each batch would
+	// hold up all that comes after it. The fence above has to last.
+	if _, err := (*conn).Exec(try, `SET synchronous_commit = off`); err != nil {
+		return nil, fmt.Errorf("set the session up: %w", err)
+	}
 	if err := listen(ctx, *conn); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -117,7 +123,7 @@ func lockKey(name string) int32 {
 func (s *Leadership) Read(ctx context.Context, after eventstore.Cursor, limit int) (eventstore.Page, error) {
 	var page eventstore.Page
 	err := s.do(ctx, "read log", func(ctx context.Context) (err error) {
-		page, err = s.log.reader.page(ctx, s.conn, after, pageSize(limit))
+		page, err = s.log.page(ctx, s.conn, eventstore.Filter{}, after, pageSize(limit))
 		return err
 	})
 	return page, err
@@ -136,7 +142,7 @@ func (s *Leadership) Checkpoint(ctx context.Context) (eventstore.Cursor, error) 
 			return err
 		}
 		var err error
-		cursor, err = s.log.reader.adopt(ctx, s.conn, cursor)
+		cursor, err = s.log.reader().adopt(ctx, s.conn, cursor)
 		return err
 	})
 	return cursor, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,7 +32,7 @@ var ErrNotPrimary = errors.New("the server is a stand-by; a log is read on the p
 type Log struct {
 	name     string
 	pool     *pgxpool.Pool
-	reader   reader
+	current  atomic.Pointer[reader]
 	logger   *slog.Logger
 	bell     bell
 	notifier *notifier
@@ -39,12 +40,14 @@ type Log struct {
 }
 
 var (
-	_ eventstore.Store     = (*Log)(nil)
-	_ eventstore.LogReader = (*Log)(nil)
+	_ eventstore.Store          = (*Log)(nil)
+	_ eventstore.LogReader      = (*Log)(nil)
+	_ eventstore.FilteredReader = (*Log)(nil)
 )
 
 // Open opens the log that the pool's database holds, under its name. It begins
-// a new epoch where the database is not the incarnation that was seen last. The
+// a new epoch where the database is not the incarnation that was seen last, and
+// so does every later call that finds that on a new connection. The
 // pool has to bound waits for locks, as those of platform/database do, and has
 // to reach the primary.
 func Open(ctx context.Context, pool *pgxpool.Pool, name string, logger *slog.Logger) (*Log, error) {
@@ -56,24 +59,23 @@ func Open(ctx context.Context, pool *pgxpool.Pool, name string, logger *slog.Log
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	epoch, start, err := enterEpoch(ctx, pool)
+	l := &Log{name: name, pool: pool, logger: logger.With("log", name), notifier: newNotifier()}
+	conn, err := l.acquire(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", name, err)
 	}
-	return &Log{
-		name:     name,
-		pool:     pool,
-		reader:   newReader(name, epoch, start),
-		logger:   logger.With("log", name),
-		notifier: newNotifier(),
-	}, nil
+	conn.Release()
+	return l, nil
 }
 
 // Name of the log.
 func (l *Log) Name() string { return l.name }
 
-// Epoch is the log's incarnation, from 1.
-func (l *Log) Epoch() int64 { return l.reader.epoch }
+// Epoch is the log's incarnation: when it began, in milliseconds since 1970.
+func (l *Log) Epoch() int64 { return l.reader().epoch }
+
+// reader reads under the present epoch.
+func (l *Log) reader() reader { return *l.current.Load() }
 
 // Run tells the readers of all processes about appends, wakes the readers of
 // this one, and sweeps expired commands, until ctx ends; it then gives nil.
@@ -96,13 +98,19 @@ var readStreamSQL string
 func (l *Log) ReadStream(ctx context.Context, stream string, from int64, limit int) ([]eventstore.Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	rows, err := l.pool.Query(ctx, readStreamSQL, stream, from, pageSize(limit))
+	conn, err := l.acquire(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read stream: %w", err)
+	}
+	defer conn.Release()
+	rows, err := conn.Query(ctx, readStreamSQL, stream, from, pageSize(limit))
 	if err != nil {
 		return nil, fmt.Errorf("read stream: %w", err)
 	}
 	var like metadata
+	reader := l.reader()
 	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (eventstore.Event, error) {
-		_, event, err := l.reader.scan(row, &like)
+		_, event, err := reader.scan(row, &like)
 		return event, err
 	})
 	if err != nil {
@@ -115,12 +123,21 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from int64, limit i
 // positive, 5000 at most), and about 3 MiB of them. At the head it waits up to
 // wait for one.
 func (l *Log) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+	return l.ReadMatching(ctx, eventstore.Filter{}, after, limit, wait)
+}
+
+// ReadMatching reads as ReadLog does, and of the events only those that the
+// filter chooses. It looks at some two million of the others at most.
+func (l *Log) ReadMatching(ctx context.Context, filter eventstore.Filter, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+	if len(filter.Types) == 0 {
+		filter.Types = nil // NULL in the statements
+	}
 	waited := time.NewTimer(wait)
 	defer waited.Stop()
 	for {
 		// Taken before the look, so that no event falls between the two.
 		rung := l.bell.next()
-		page, err := l.readOnce(ctx, after, limit)
+		page, err := l.readOnce(ctx, filter, after, limit)
 		if err != nil {
 			return eventstore.Page{}, fmt.Errorf("read log: %w", err)
 		}
@@ -138,10 +155,15 @@ func (l *Log) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, w
 	}
 }
 
-func (l *Log) readOnce(ctx context.Context, after eventstore.Cursor, limit int) (eventstore.Page, error) {
+func (l *Log) readOnce(ctx context.Context, filter eventstore.Filter, after eventstore.Cursor, limit int) (eventstore.Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return l.reader.page(ctx, l.pool, after, pageSize(limit))
+	conn, err := l.acquire(ctx)
+	if err != nil {
+		return eventstore.Page{}, err
+	}
+	defer conn.Release()
+	return l.page(ctx, conn.Conn(), filter, after, pageSize(limit))
 }
 
 // runSweeper sweeps at once, so that a process that is started anew each hour

@@ -121,11 +121,12 @@ func (l *Log) runListener(ctx context.Context) {
 func (l *Log) glance(ctx context.Context, conn *pgx.Conn, at place) (place, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
 	defer cancel()
+	reader := l.reader()
 	if at.old.isZero() {
-		now, _, err := l.reader.here(ctx, conn)
+		now, _, err := reader.here(ctx, conn)
 		return now, true, err
 	}
-	next, err := l.reader.begin(ctx, conn, at, maxPage)
+	next, err := reader.begin(ctx, conn, at, maxPage)
 	if err != nil || !next.inTick() {
 		return next, false, err
 	}
@@ -163,7 +164,7 @@ func waitForNotification(ctx context.Context, conn *pgx.Conn, most time.Duration
 
 // connect opens a connection of the pool's kind, but outside it.
 func (l *Log) connect(ctx context.Context) (*pgx.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	config := l.pool.Config().ConnConfig
 	// A host that vanishes has to be noticed by both sides within seconds, since
@@ -177,6 +178,10 @@ func (l *Log) connect(ctx context.Context) (*pgx.Conn, error) {
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if err := l.recognize(ctx, conn); err != nil {
+		disconnect(ctx, conn)
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return conn, nil

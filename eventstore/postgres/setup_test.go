@@ -116,7 +116,7 @@ func head(t testing.TB, log *Log) eventstore.Cursor {
 // now is the present place.
 func now(t testing.TB, log *Log) place {
 	t.Helper()
-	at, _, err := log.reader.here(t.Context(), log.pool)
+	at, _, err := log.reader().here(t.Context(), log.pool)
 	if err != nil {
 		t.Fatal(err)
 	}

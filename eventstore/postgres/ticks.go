@@ -30,8 +30,8 @@ const (
 	firstWindow  = 5_000
 )
 
-//go:embed queries/lifetime.sql
-var lifetimeSQL string
+//go:embed queries/standing.sql
+var standingSQL string
 
 //go:embed queries/lifetime_begin.sql
 var lifetimeBeginSQL string
@@ -75,8 +75,29 @@ func newReader(log string, epoch, start int64) reader {
 	return reader{log: log, epoch: epoch, start: start, look: tickLookSQL, candidates: tickCandidatesSQL}
 }
 
-// page reads the next page after the cursor.
-func (r reader) page(ctx context.Context, db querier, after eventstore.Cursor, limit int) (eventstore.Page, error) {
+// standing is how the log stands where a statement has looked at it.
+type standing struct {
+	lifetime pgtype.UUID
+	epoch    pgtype.Int8
+	// last is the event at the offset of the last one that the reader was given.
+	last pgtype.UUID
+}
+
+// admits tells whether a place means anything there.
+func (r reader) admits(at place, now standing) error {
+	switch {
+	case now.epoch.Int64 != r.epoch:
+		return errOtherEpoch
+	case at.last.offset > 0 && now.last.Bytes != at.last.id:
+		return &setBackError{seen: r.epoch, what: "an event that the log does not have"}
+	case !at.in(now.lifetime):
+		return eventstore.ErrEpochChanged
+	}
+	return nil
+}
+
+// page reads the next page of what the filter chooses after the cursor.
+func (r reader) page(ctx context.Context, db querier, filter eventstore.Filter, after eventstore.Cursor, limit int) (eventstore.Page, error) {
 	at, err := r.decode(after)
 	if err != nil {
 		return eventstore.Page{}, err
@@ -94,7 +115,7 @@ func (r reader) page(ctx context.Context, db querier, after eventstore.Cursor, l
 				break
 			}
 		}
-		if events, at, err = r.fetch(ctx, db, at, limit, window); err != nil {
+		if events, at, err = r.fetch(ctx, db, filter, at, limit, window); err != nil {
 			return eventstore.Page{}, err
 		}
 		if len(events) > 0 {
@@ -128,9 +149,13 @@ func (r reader) here(ctx context.Context, db querier) (place, int64, error) {
 	for range 2 {
 		var text string
 		var id pgtype.UUID
+		var epoch pgtype.Int8
 		var last int64
-		if err := db.QueryRow(ctx, tickBeginSQL).Scan(&text, &id, &last); err != nil {
+		if err := db.QueryRow(ctx, tickBeginSQL).Scan(&text, &id, &epoch, &last); err != nil {
 			return place{}, 0, fmt.Errorf("take a snapshot: %w", notPrimary(err))
+		}
+		if epoch.Int64 != r.epoch {
+			return place{}, 0, errOtherEpoch
 		}
 		if id.Valid {
 			now, err := parseSnapshot(text)
@@ -160,10 +185,11 @@ func (r reader) adopt(ctx context.Context, db querier, cursor eventstore.Cursor)
 }
 
 // notPrimary knows a stand-by by its refusal to read a table without a log of
-// its own, and leaves other errors as they are.
+// its own, or to tell where it writes, and leaves other errors as they are.
 func notPrimary(err error) error {
 	var refused *pgconn.PgError
-	if errors.As(err, &refused) && refused.Code == "0A000" { // feature_not_supported
+	// feature_not_supported, object_not_in_prerequisite_state
+	if errors.As(err, &refused) && (refused.Code == "0A000" || refused.Code == "55000") {
 		return fmt.Errorf("%w: %w", ErrNotPrimary, err)
 	}
 	return err
@@ -180,27 +206,27 @@ func (r reader) begin(ctx context.Context, db querier, at place, limit int) (pla
 		return place{lifetime: now.lifetime, old: at.old, new: now.old, bound: last}, nil
 	}
 	var text string
-	var id pgtype.UUID
+	var stands standing
 	var count, first, last int64
-	if err := db.QueryRow(ctx, r.look, at.old.String(), r.start).Scan(&text, &id, &count, &first, &last); err != nil {
+	err := db.QueryRow(ctx, r.look, at.old.String(), r.start, at.last.offset).
+		Scan(&text, &stands.lifetime, &stands.epoch, &stands.last, &count, &first, &last)
+	if err != nil {
 		return place{}, fmt.Errorf("begin a tick: %w", notPrimary(err))
 	}
-	if !at.in(id) {
-		return place{}, eventstore.ErrEpochChanged
+	if err := r.admits(at, stands); err != nil {
+		return place{}, err
 	}
 	now, err := parseSnapshot(text)
 	if err != nil {
 		return place{}, err
 	}
 	if now.xmax < at.old.xmax {
-		// The reader has seen transactions that this server has not: the disk
-		// was set back to an earlier state.
-		return place{}, eventstore.ErrEpochChanged
+		return place{}, &setBackError{seen: r.epoch, what: "transactions that the server has not begun"}
 	}
 	if count == 0 {
-		return place{lifetime: at.lifetime, old: now}, nil
+		return place{lifetime: at.lifetime, old: now, last: at.last}, nil
 	}
-	next := place{lifetime: at.lifetime, old: at.old, new: now, reached: first - 1}
+	next := place{lifetime: at.lifetime, old: at.old, new: now, reached: first - 1, last: at.last}
 	// By candidates, each page sorts all that remain; along the offset index, the
 	// tick passes each row between its first and last once.
 	if count > int64(limit) && count*count/int64(2*limit) > last-first {
@@ -211,25 +237,25 @@ func (r reader) begin(ctx context.Context, db querier, at place, limit int) (pla
 
 // fetch reads a page of the present tick; along the offset index it looks at a
 // window of offsets.
-func (r reader) fetch(ctx context.Context, db querier, at place, limit, window int) ([]eventstore.Event, place, error) {
+func (r reader) fetch(ctx context.Context, db querier, filter eventstore.Filter, at place, limit, window int) ([]eventstore.Event, place, error) {
 	end := min(at.bound, at.reached+int64(window))
 	batch := &pgx.Batch{}
 	// On the same connection, so in the lifetime that the rows are of. The last
 	// look may have been on another, before a crash.
-	batch.Queue(lifetimeSQL)
+	batch.Queue(standingSQL, at.last.offset)
 	if at.bound > 0 {
-		batch.Queue(tickRangeSQL, at.old.String(), at.new.String(), at.reached, end, r.start, limit+1)
+		batch.Queue(tickRangeSQL, at.old.String(), at.new.String(), at.reached, end, r.start, limit+1, filter.Types, filter.Stream)
 	} else {
-		batch.Queue(r.candidates, at.old.String(), at.new.String(), max(at.reached, r.start), limit+1)
+		batch.Queue(r.candidates, at.old.String(), at.new.String(), max(at.reached, r.start), limit+1, filter.Types, filter.Stream)
 	}
 	results := db.SendBatch(ctx, batch)
 	defer results.Close() //nolint:errcheck // what was read is judged below
-	var id pgtype.UUID
-	if err := results.QueryRow().Scan(&id); err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	var stands standing
+	if err := results.QueryRow().Scan(&stands.lifetime, &stands.epoch, &stands.last); err != nil {
 		return nil, at, fmt.Errorf("read a tick: %w", notPrimary(err))
 	}
-	if !at.in(id) {
-		return nil, at, eventstore.ErrEpochChanged
+	if err := r.admits(at, stands); err != nil {
+		return nil, at, err
 	}
 	rows, err := results.Query()
 	if err != nil {
@@ -252,7 +278,7 @@ func (r reader) fetch(ctx context.Context, db querier, at place, limit, window i
 			return events, at, nil
 		}
 		events = append(events, event)
-		at.reached = offset
+		at.reached, at.last = offset, mark{offset: offset, id: event.ID}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, at, fmt.Errorf("read a tick: %w", err)
@@ -261,7 +287,7 @@ func (r reader) fetch(ctx context.Context, db querier, at place, limit, window i
 		at.reached = end
 		return events, at, nil
 	}
-	return events, place{lifetime: at.lifetime, old: at.new, reached: at.reached}, nil
+	return events, place{lifetime: at.lifetime, old: at.new, reached: at.reached, last: at.last}, nil
 }
 
 // sizeOf is about what an event takes on the wire.

@@ -85,12 +85,13 @@ func (p *Projector) reached(ctx context.Context, position eventstore.Position) e
 	return judge(position, at.epoch, at.versions[position.Stream])
 }
 
-// judge compares a position with what is applied.
+// judge compares a position with what is applied. One of a later epoch comes with
+// the rebuild that the epoch has begun.
 func judge(position eventstore.Position, epoch, version int64) error {
 	switch {
-	case epoch != 0 && position.Epoch != epoch:
+	case position.Epoch < epoch:
 		return eventstore.ErrEpochChanged
-	case epoch == 0 || version < position.Version:
+	case position.Epoch > epoch || version < position.Version:
 		return ErrNotApplied
 	default:
 		return nil

@@ -165,6 +165,23 @@ func TestAwaitRefusesForeignPositions(t *testing.T) {
 	}
 }
 
+// The rows of the former epoch serve until the rebuild is done. What was written
+// since is still to come: not a fault of who asks for it.
+func TestAwaitOfALaterEpochIsNotAppliedYet(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.log.append("user-1", counted)
+	p, _ := b.start(t)
+	ready(t, p)
+	position := b.log.position("user-1")
+	position.Epoch++
+	bounded, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := p.Await(bounded, position); !errors.Is(err, ErrNotApplied) {
+		t.Errorf("of a later epoch: %v", err)
+	}
+}
+
 func TestWaitersOfAnEpochThatHasEndedAreTold(t *testing.T) {
 	t.Parallel()
 	waiters := newWaiters()

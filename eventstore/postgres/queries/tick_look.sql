@@ -1,4 +1,4 @@
--- A new snapshot, the lifetime that it belongs to, and what became visible
+-- A new snapshot, how the log stands (standing.sql), and what became visible
 -- between the old snapshot ($1) and it: transactions that had not begun at the
 -- old one, and those that were under way. Never "all since the oldest that was
 -- under way": one forgotten transaction would make every tick scan everything
@@ -19,6 +19,7 @@ WITH tick AS MATERIALIZED (
       AND pg_visible_in_snapshot(transaction_id, (SELECT new FROM tick))
       AND "offset" > $2
 )
-SELECT (SELECT new::text FROM tick), (SELECT id FROM log.lifetime),
+SELECT (SELECT new::text FROM tick),
+       (SELECT id FROM log.lifetime), (SELECT max(epoch) FROM log.epochs), (SELECT event_id FROM log.events WHERE "offset" = $3),
        count(*), coalesce(min("offset"), 0), coalesce(max("offset"), 0)
 FROM candidates

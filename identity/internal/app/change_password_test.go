@@ -32,7 +32,7 @@ func TestChangedPasswordIsTheOnlyOneFromThenOn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (eventstore.Position{Log: "identity", Epoch: 1, Stream: user.Stream(registered.UserID), Version: 3}); position != want {
+	if want := (eventstore.Position{Log: "identity", Epoch: b.log.Epoch(), Stream: user.Stream(registered.UserID), Version: 3}); position != want {
 		t.Errorf("position %+v, want %+v", position, want)
 	}
 	if b.opensWith(t, registered.UserID, "canary-password-1") || !b.opensWith(t, registered.UserID, "canary-password-2") {

@@ -19,7 +19,7 @@ func TestRegisteringRecordsWhoAndThePassword(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	registered := b.register(t, ada())
-	if want := (eventstore.Position{Log: "identity", Epoch: 1, Stream: user.Stream(registered.UserID), Version: 2}); registered.Position != want {
+	if want := (eventstore.Position{Log: "identity", Epoch: b.log.Epoch(), Stream: user.Stream(registered.UserID), Version: 2}); registered.Position != want {
 		t.Errorf("position %+v, want %+v", registered.Position, want)
 	}
 	events := b.events(t, registered.UserID)

@@ -139,6 +139,31 @@ type Page struct {
 	Remaining int64
 }
 
+// Description is what has happened to a log.
+type Description struct {
+	// Log is its name.
+	Log string
+	// LastOffset is rather more than the number of its events: offsets have gaps.
+	LastOffset int64
+	// LastEventAt is when the last event's command was decided; zero for no event.
+	LastEventAt time.Time
+	// Epochs, the present one first.
+	Epochs []Epoch
+}
+
+// Epoch is one incarnation of a log.
+type Epoch struct {
+	// Number is the time at which it began, in milliseconds since 1970; 1 for the
+	// first one of a log that was made before epochs were numbered so.
+	Number int64
+	// BeganAt is when it began.
+	BeganAt time.Time
+	// Reason is why, in a sentence for operators.
+	Reason string
+	// LastOffset is that of all former epochs.
+	LastOffset int64
+}
+
 // Filter chooses events of a log. The zero value chooses all.
 type Filter struct {
 	// Types are full names of messages; none for all.

@@ -184,6 +184,7 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 	mux.Handle(identityv1connect.NewIdentityServiceHandler(rpc.NewIdentity(identity), options))
 	mux.Handle(keyringv1connect.NewKeyringServiceHandler(rpc.NewKeyring(ring), options))
 	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), options))
+	mux.Handle(eventlogv1connect.NewLogServiceHandler(eventlog.NewKeeper(s.log), options))
 	if err := s.observe(config); err != nil {
 		return err
 	}
@@ -263,6 +264,7 @@ func services() []protoreflect.ServiceDescriptor {
 		identityv1.File_muster_identity_v1_identity_proto.Services().ByName("IdentityService"),
 		keyringv1.File_muster_keyring_v1_keyring_proto.Services().ByName("KeyringService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
+		eventlogv1.File_muster_eventlog_v1_log_proto.Services().ByName("LogService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
 		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	}

@@ -231,6 +231,7 @@ func (s *Service) bind(config Config, self certificate.Identity, media app.App) 
 	mux := http.NewServeMux()
 	mux.Handle(mediav1connect.NewMediaServiceHandler(rpc.NewMedia(media), serve.Interceptors(uploads)))
 	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), options))
+	mux.Handle(eventlogv1connect.NewLogServiceHandler(eventlog.NewKeeper(s.log), options))
 	if err := s.observe(config); err != nil {
 		return err
 	}
@@ -322,6 +323,7 @@ func services() []protoreflect.ServiceDescriptor {
 	return []protoreflect.ServiceDescriptor{
 		mediav1.File_muster_media_v1_media_proto.Services().ByName("MediaService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
+		eventlogv1.File_muster_eventlog_v1_log_proto.Services().ByName("LogService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
 		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	}

@@ -148,7 +148,7 @@ func (l *Log) adopt(ctx context.Context, entered epoch, reason string) {
 // Rebase begins a new epoch, as a restored log does by itself: every cursor and
 // token is refused from now on, and every projection made anew. It is for a log
 // of which an operator knows that it is not what its readers have seen.
-func (l *Log) Rebase(ctx context.Context, by string) (int64, error) {
+func (l *Log) Rebase(ctx context.Context, reason string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	conn, err := l.acquire(ctx)
@@ -159,7 +159,7 @@ func (l *Log) Rebase(ctx context.Context, by string) (int64, error) {
 	if err := l.enter(ctx, conn.Conn()); err != nil {
 		return 0, fmt.Errorf("rebase log: %w", err)
 	}
-	if err := l.begin(ctx, conn.Conn(), l.Epoch(), 0, "demanded by "+by); err != nil {
+	if err := l.begin(ctx, conn.Conn(), l.Epoch(), 0, "demanded by an operator: "+reason); err != nil {
 		return 0, fmt.Errorf("rebase log: %w", err)
 	}
 	return l.Epoch(), nil

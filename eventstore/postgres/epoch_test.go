@@ -129,7 +129,7 @@ func TestAnEpochIsEnteredByAllProcesses(t *testing.T) {
 		t.Error(err)
 	}
 	var reason string
-	if err := log.pool.QueryRow(t.Context(), `SELECT reason FROM log.epochs WHERE epoch = $1`, epoch).Scan(&reason); err != nil || reason != "demanded by the test" {
+	if err := log.pool.QueryRow(t.Context(), `SELECT reason FROM log.epochs WHERE epoch = $1`, epoch).Scan(&reason); err != nil || reason != "demanded by an operator: the test" {
 		t.Errorf("the reason is %q, %v", reason, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
@@ -31,6 +32,7 @@ const (
 // Client calls the services that have projections. It is safe for concurrent use.
 type Client struct {
 	clients  map[string]projectionv1connect.ProjectionServiceClient
+	logs     map[string]eventlogv1connect.LogServiceClient
 	idle     []*http.Client
 	pause    time.Duration
 	patience time.Duration
@@ -42,10 +44,17 @@ func Open(places Places) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{clients: make(map[string]projectionv1connect.ProjectionServiceClient, len(services)), pause: pause, patience: patience}
+	c := &Client{
+		clients: make(map[string]projectionv1connect.ProjectionServiceClient, len(services)),
+		logs:    make(map[string]eventlogv1connect.LogServiceClient, len(keepers)),
+		pause:   pause, patience: patience,
+	}
 	for _, service := range services {
 		client := serve.InternalClient(self, service, places.URLs[service])
 		c.clients[service] = projectionv1connect.NewProjectionServiceClient(client, places.URLs[service], serve.ClientInterceptors())
+		if slices.Contains(keepers, service) {
+			c.logs[service] = eventlogv1connect.NewLogServiceClient(client, places.URLs[service], serve.ClientInterceptors())
+		}
 		c.idle = append(c.idle, client)
 	}
 	return c, nil

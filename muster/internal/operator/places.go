@@ -12,6 +12,9 @@ import (
 // services are those that have projections.
 var services = []string{"identity", "credentials", "media"}
 
+// keepers are those of them that keep an event log, which has their name.
+var keepers = []string{"identity", "media"}
+
 // ErrNothingRuns means that no `muster up` has the data directory.
 var ErrNothingRuns = errors.New("nothing runs there")
 

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	_ "embed" // the statements
 	"errors"
@@ -31,6 +32,8 @@ const (
 	epochLock = 0x6d75737465720001 // "muster", 1
 	// recognized marks a connection whose incarnation is known.
 	recognized = "muster.log.recognized"
+	// firstOpened is why a log's first epoch began.
+	firstOpened = "the log was opened for the first time"
 	// writersEvery is how often writers are looked for that have to end.
 	writersEvery = 10 * time.Millisecond
 )
@@ -83,7 +86,7 @@ func (l *Log) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 	if err := l.recognize(ctx, conn.Conn()); err != nil {
 		conn.Release()
-		return nil, err
+		return nil, refusal(err)
 	}
 	return conn, nil
 }
@@ -111,7 +114,7 @@ func (l *Log) enter(ctx context.Context, conn *pgx.Conn) error {
 	if other != "" {
 		return l.begin(ctx, conn, entered.number, 0, "")
 	}
-	l.adopt(ctx, entered, "begun by another process")
+	l.adopt(ctx, entered, "")
 	return nil
 }
 
@@ -126,7 +129,7 @@ func (l *Log) begin(ctx context.Context, conn *pgx.Conn, believed, seen int64, r
 	return nil
 }
 
-// adopt reads under an epoch from now on.
+// adopt reads under an epoch from now on, begun for a reason or found there.
 func (l *Log) adopt(ctx context.Context, entered epoch, reason string) {
 	for {
 		former := l.current.Load()
@@ -137,9 +140,9 @@ func (l *Log) adopt(ctx context.Context, entered epoch, reason string) {
 		if !l.current.CompareAndSwap(former, &next) {
 			continue
 		}
-		if former != nil {
+		if former != nil || reason != "" && reason != firstOpened {
 			l.logger.WarnContext(ctx, "the log has entered a new epoch: former cursors and tokens are refused, and projections are rebuilt",
-				"epoch", entered.number, "former", former.epoch, "events_up_to_offset", entered.start, "reason", reason)
+				"epoch", entered.number, "former_up_to_offset", entered.start, "reason", cmp.Or(reason, "begun by another process"))
 		}
 		return
 	}
@@ -189,7 +192,8 @@ func (l *Log) page(ctx context.Context, conn *pgx.Conn, filter eventstore.Filter
 // beginEpoch begins an epoch and tells why; processes that do so at once wait for
 // one another, and all but one find it begun.
 func beginEpoch(ctx context.Context, conn *pgx.Conn, believed, seen int64, reason string) (begun epoch, why string, err error) {
-	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+	// Each statement has to see what was committed while the one before it waited.
+	err = pgx.BeginTxFunc(ctx, conn, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(epochLock)); err != nil {
 			return err
 		}
@@ -201,7 +205,7 @@ func beginEpoch(ctx context.Context, conn *pgx.Conn, believed, seen int64, reaso
 			why = reason
 		}
 		if other == "" && (current.number != believed || reason == "") {
-			begun, why = current, "begun by another process"
+			begun, why = current, ""
 			return nil
 		}
 		if err := tx.QueryRow(ctx, lastOffsetSQL).Scan(&begun.start); err != nil {
@@ -243,7 +247,7 @@ func currentEpoch(ctx context.Context, db querier) (current epoch, other string,
 	var seen incarnation
 	err = db.QueryRow(ctx, epochCurrentSQL).Scan(&current.number, &seen.system, &seen.timeline, &seen.events, &current.start)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return epoch{}, "the log was opened for the first time", nil
+		return epoch{}, firstOpened, nil
 	}
 	if err != nil {
 		return epoch{}, "", fmt.Errorf("read the epoch: %w", err)

@@ -58,7 +58,7 @@ func TestAPersonSetsAnAvatarThatAnyoneSeesAndRemovesIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if position := set.GetPosition(); position.GetLog() != "media" || position.GetEpoch() != 1 || position.GetStream() != "avatar-"+ada || position.GetVersion() != 1 {
+	if position := set.GetPosition(); position.GetLog() != "media" || position.GetEpoch() == 0 || position.GetStream() != "avatar-"+ada || position.GetVersion() != 1 {
 		t.Errorf("position %v", position)
 	}
 	get := func() ([]byte, error) {

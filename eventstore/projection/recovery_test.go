@@ -33,13 +33,15 @@ type logServer struct {
 func newLogServer(t *testing.T) *logServer {
 	t.Helper()
 	s := &logServer{dir: filepath.Join(t.TempDir(), "server")}
+	var err error
+	if s.stack, err = devstack.Start(t.Context(), devstack.Config{Dir: s.dir, Getenv: func(string) string { return "" }}); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
-		s.stop(t)
-		if err := devstack.Remove(s.dir); err != nil {
+		if err := errors.Join(s.stack.Stop(), devstack.Remove(s.dir)); err != nil {
 			t.Error(err)
 		}
 	})
-	s.start(t)
 	s.provision(t)
 	if err := database.Migrate(t.Context(), s.urls.Owner, database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()}); err != nil {
 		t.Fatal(err)
@@ -47,24 +49,20 @@ func newLogServer(t *testing.T) *logServer {
 	return s
 }
 
-// start starts it, at the address that it had.
+// start starts one that was stopped, at the address that it had: nobody else is
+// given it in the meantime.
 func (s *logServer) start(t *testing.T) {
 	t.Helper()
-	var err error
-	if s.stack, err = devstack.Start(t.Context(), devstack.Config{Dir: s.dir, Getenv: func(string) string { return "" }}); err != nil {
+	if err := s.stack.StartPostgres(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (s *logServer) stop(t *testing.T) {
 	t.Helper()
-	if s.stack == nil {
-		return
+	if err := s.stack.StopPostgres(); err != nil {
+		t.Fatal(err)
 	}
-	if err := s.stack.Stop(); err != nil {
-		t.Error(err)
-	}
-	s.stack = nil
 }
 
 func (s *logServer) provision(t *testing.T) {

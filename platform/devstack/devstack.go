@@ -47,17 +47,19 @@ type Stack struct {
 	// S3 is where objects are; empty without an object server.
 	S3 S3
 
-	machine   machine
-	progress  *progress
-	directory *directory
-	reserved  reservations
-	throwaway bool
-	account   *syscall.Credential // of PostgreSQL; nil for our own
-	postgres  *process            // nil where somebody else runs it
-	broker    broker
-	objects   objects
-	watchers  sync.WaitGroup
-	failed    chan error
+	machine        machine
+	progress       *progress
+	directory      *directory
+	reserved       reservations
+	throwaway      bool
+	account        *syscall.Credential // of PostgreSQL; nil for our own
+	database       sync.Mutex          // for postgres
+	postgres       *process            // nil where somebody else runs it
+	postgresSource source              // where PostgreSQL comes from
+	broker         broker
+	objects        objects
+	watchers       sync.WaitGroup
+	failed         chan error
 	// life ends with Stop.
 	life   context.Context //nolint:containedctx // starts outlive the calls that begin them
 	cancel context.CancelFunc
@@ -115,7 +117,7 @@ func (s *Stack) start(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	s.broker.source = sources[brokerName]
+	s.broker.source, s.postgresSource = sources[brokerName], sources[postgresName]
 	s.objects.source = s.findObjects(config)
 	if err := s.removeLeft(ctx, sources); err != nil {
 		return err
@@ -289,7 +291,9 @@ func (s *Stack) Servers() []Server {
 			servers = append(servers, Server{Name: p.name, Address: local(s.directory.state.Ports[port]), PID: p.child.PID(), Log: p.log})
 		}
 	}
+	s.database.Lock()
 	add(s.postgres, postgresPort)
+	s.database.Unlock()
 	add(s.broker.process, brokerPort)
 	add(s.broker.epmd, epmdPort)
 	add(s.objects.process, objectsPort)

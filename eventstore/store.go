@@ -50,6 +50,20 @@ func (e *LastHolderError) Error() string {
 	return fmt.Sprintf("no other stream holds a reservation of kind %s", e.Kind)
 }
 
+// StreamError says which stream of a bulk was refused, and so all of it.
+type StreamError struct {
+	// Stream that was refused.
+	Stream string
+	// Err is why.
+	Err error
+}
+
+// Error names the stream.
+func (e *StreamError) Error() string { return e.Stream + ": " + e.Err.Error() }
+
+// Unwrap gives the reason.
+func (e *StreamError) Unwrap() error { return e.Err }
+
 // ExpectedVersion is what the caller believes of the stream: the version of its
 // last event, or NoStream, or AnyVersion.
 type ExpectedVersion int64
@@ -177,6 +191,16 @@ type Appender interface {
 	// Append writes all of it or nothing. Errors: ErrWrongVersion,
 	// *ReservedError, *LastHolderError, ErrCommandReused, ErrEventIDUsed.
 	Append(ctx context.Context, a Append) (Appended, error)
+}
+
+// BulkAppender writes a log for many streams at once, for imports.
+type BulkAppender interface {
+	// AppendAll writes all of it or nothing. Each stream is named once; Release,
+	// Keep and Command of the single appends stay empty. A command is for the whole
+	// bulk: nil for none. It gives an outcome for each append, in their order; where
+	// the command was executed before, one alone: that of the first append then.
+	// Errors are those of Append, where a single stream is at fault in a *StreamError.
+	AppendAll(ctx context.Context, appends []Append, command *Command) ([]Appended, error)
 }
 
 // StreamReader reads one stream.

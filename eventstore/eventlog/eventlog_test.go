@@ -37,7 +37,11 @@ func (s served) Append(ctx context.Context, a eventstore.Append) (eventstore.App
 	return s.log.Append(ctx, a)
 }
 
-func serve(t *testing.T) served {
+func (s served) AppendAll(ctx context.Context, appends []eventstore.Append, command *eventstore.Command) ([]eventstore.Appended, error) {
+	return s.log.AppendAll(ctx, appends, command)
+}
+
+func newServed(t testing.TB) served {
 	t.Helper()
 	urls := teststack.Database(t, database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()})
 	pool, err := database.Open(t.Context(), urls.Runtime, "test", 10)
@@ -60,12 +64,12 @@ func serve(t *testing.T) served {
 
 func TestAServedLogReadsLikeTheLogItself(t *testing.T) {
 	t.Parallel()
-	eventtest.RunStore(t, func(t *testing.T) eventtest.StoreUnderTest { return serve(t) })
+	eventtest.RunStore(t, func(t *testing.T) eventtest.StoreUnderTest { return newServed(t) })
 }
 
 func TestAServedLogSaysThatTheEpochChanged(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	s := newServed(t)
 	page, err := s.log.ReadLog(t.Context(), "", 1, 0)
 	if err != nil || !page.AtHead {
 		t.Fatalf("at the head %t, %v", page.AtHead, err)
@@ -87,13 +91,13 @@ func TestAServedLogSaysThatTheEpochChanged(t *testing.T) {
 // changed is a log that has entered a new epoch.
 type changed struct{ eventlog.Reader }
 
-func (changed) ReadLog(context.Context, eventstore.Cursor, int, time.Duration) (eventstore.Page, error) {
+func (changed) ReadMatching(context.Context, eventstore.Filter, eventstore.Cursor, int, time.Duration) (eventstore.Page, error) {
 	return eventstore.Page{}, fmt.Errorf("read log: %w", eventstore.ErrEpochChanged)
 }
 
 func TestResponsesAreBoundedAndNothingIsLost(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	s := newServed(t)
 	const count = 12
 	events := make([]eventstore.Event, count)
 	for i := range events {
@@ -151,7 +155,7 @@ func TestResponsesAreBoundedWhateverTheReaderGives(t *testing.T) {
 // heavy has no end of events of more than 1 MiB.
 type heavy struct{ eventlog.Reader }
 
-func (heavy) ReadLog(_ context.Context, _ eventstore.Cursor, limit int, _ time.Duration) (eventstore.Page, error) {
+func (heavy) ReadMatching(_ context.Context, _ eventstore.Filter, _ eventstore.Cursor, limit int, _ time.Duration) (eventstore.Page, error) {
 	page := eventstore.Page{Next: eventstore.Cursor(fmt.Sprint(limit)), Epoch: 1}
 	for range limit {
 		page.Events = append(page.Events, eventstore.Event{Sealed: make([]byte, 1<<20)})
@@ -161,7 +165,7 @@ func (heavy) ReadLog(_ context.Context, _ eventstore.Cursor, limit int, _ time.D
 
 func TestAWaitLeavesTimeForTheAnswer(t *testing.T) {
 	t.Parallel()
-	s := serve(t)
+	s := newServed(t)
 	page, err := s.log.ReadLog(t.Context(), "", 1, 0)
 	if err != nil || !page.AtHead {
 		t.Fatalf("at the head %t, %v", page.AtHead, err)

@@ -3,6 +3,7 @@ package eventlog
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"connectrpc.com/connect"
@@ -22,35 +23,130 @@ const (
 	answerTime = 250 * time.Millisecond
 	// responseBytes bounds the events of one response; a single one may be larger.
 	responseBytes = 3 << 20
+	// searchTime bounds how long ReadLog goes on through what a filter leaves out;
+	// the page that is then being read is read to its end.
+	searchTime = 2 * time.Second
+	// heartbeat leaves the log as long again to be read within the 10 s that
+	// FollowLog promises.
+	heartbeat = 5 * time.Second
+	// maxFollowers bounds who follows at once in one process. None of them holds
+	// a connection while it waits, but all of them look when something comes, and
+	// each may hold a page that is not taken.
+	maxFollowers = 32
 )
 
 // Reader is what a log is served from.
 type Reader interface {
-	eventstore.LogReader
+	eventstore.FilteredReader
 	eventstore.StreamReader
+	// Head is an empty page at the present head.
+	Head(ctx context.Context) (eventstore.Page, error)
 }
 
 // Handler serves a log. Who may call it stands in the proto.
-type Handler struct{ reader Reader }
+type Handler struct {
+	reader Reader
+	// leaving is closed when the service begins to stop; nil for never.
+	leaving <-chan struct{}
+	// heartbeat is how long a follower hears nothing at most, if the log can be read.
+	heartbeat time.Duration
+	// followers has a place for each.
+	followers chan struct{}
+}
 
 var _ eventlogv1connect.EventLogServiceHandler = (*Handler)(nil)
 
-// NewHandler serves what the reader reads.
-func NewHandler(reader Reader) *Handler { return &Handler{reader: reader} }
+// NewHandler serves what the reader reads. Of a Patient one, those who follow
+// are let go when the service begins to stop.
+func NewHandler(reader Reader) *Handler {
+	h := &Handler{reader: reader, heartbeat: heartbeat, followers: make(chan struct{}, maxFollowers)}
+	if patient, ok := reader.(*patient); ok {
+		h.leaving = patient.leaving
+	}
+	return h
+}
 
 // ReadLog reads a page of at most 3 MiB or so, so that a long history does not
 // meet a bound on the size of messages.
 func (h *Handler) ReadLog(ctx context.Context, request *connect.Request[eventlogv1.ReadLogRequest]) (*connect.Response[eventlogv1.ReadLogResponse], error) {
-	limit := limitOf(request.Msg.GetLimit())
 	wait := min(max(time.Duration(request.Msg.GetWaitMs())*time.Millisecond, 0), maxWait)
+	search := searchTime
 	if deadline, ok := ctx.Deadline(); ok {
 		// An empty page in time, rather than a deadline missed.
-		wait = max(min(wait, time.Until(deadline)-answerTime), 0)
+		left := time.Until(deadline) - answerTime
+		wait, search = max(min(wait, left), 0), min(search, left)
 	}
-	for {
-		page, err := h.reader.ReadLog(ctx, eventstore.Cursor(request.Msg.GetCursor()), limit, wait)
+	at := follower{reader: h.reader, filter: toFilter(request.Msg.GetFilter()), after: eventstore.Cursor(request.Msg.GetCursor()), limit: limitOf(request.Msg.GetLimit())}
+	for began := time.Now(); ; {
+		events, page, err := at.next(ctx, wait)
 		if err != nil {
 			return nil, toError(err)
+		}
+		if len(events) == 0 && !page.AtHead && time.Since(began) < search {
+			continue
+		}
+		return connect.NewResponse(&eventlogv1.ReadLogResponse{
+			Events: events, NextCursor: string(page.Next), Epoch: page.Epoch, AtHead: page.AtHead, Remaining: page.Remaining,
+		}), nil
+	}
+}
+
+// FollowLog reads on until the caller goes, the service stops, or the log cannot
+// be read. A page is read when the one before is on its way: who is slow holds up
+// nobody but itself, and one page.
+func (h *Handler) FollowLog(ctx context.Context, request *connect.Request[eventlogv1.FollowLogRequest], stream *connect.ServerStream[eventlogv1.FollowLogResponse]) error {
+	select {
+	case h.followers <- struct{}{}:
+		defer func() { <-h.followers }()
+	default:
+		return tooManyFollow()
+	}
+	at := follower{reader: h.reader, filter: toFilter(request.Msg.GetFilter()), after: eventstore.Cursor(request.Msg.GetCursor()), limit: limitOf(request.Msg.GetLimit())}
+	if request.Msg.GetFromNow() {
+		head, err := h.reader.Head(ctx)
+		if err != nil {
+			return toError(err)
+		}
+		at.after = head.Next
+	}
+	var sent time.Time
+	wait := time.Duration(0) // the first page at once, so that the caller has its cursor
+	for {
+		events, page, err := at.next(ctx, wait)
+		if err != nil {
+			return toError(err)
+		}
+		wait = h.heartbeat
+		if len(events) > 0 || page.AtHead || time.Since(sent) >= h.heartbeat {
+			if err := stream.Send(&eventlogv1.FollowLogResponse{
+				Events: events, NextCursor: string(page.Next), Epoch: page.Epoch, AtHead: page.AtHead, Remaining: page.Remaining,
+			}); err != nil {
+				return err
+			}
+			sent = time.Now()
+		}
+		select {
+		case <-h.leaving:
+			return nil
+		default:
+		}
+	}
+}
+
+// follower is a place in the log of one who reads it page by page.
+type follower struct {
+	reader Reader
+	filter eventstore.Filter
+	after  eventstore.Cursor
+	limit  int
+}
+
+// next reads a page that fits into a response, and moves on.
+func (f *follower) next(ctx context.Context, wait time.Duration) ([]*eventlogv1.Event, eventstore.Page, error) {
+	for limit := f.limit; ; {
+		page, err := f.reader.ReadMatching(ctx, f.filter, f.after, limit, wait)
+		if err != nil {
+			return nil, page, err
 		}
 		events := toProtos(page.Events)
 		if fitting := fit(events); fitting < len(events) {
@@ -58,9 +154,8 @@ func (h *Handler) ReadLog(ctx context.Context, request *connect.Request[eventlog
 			limit, wait = fitting, 0
 			continue
 		}
-		return connect.NewResponse(&eventlogv1.ReadLogResponse{
-			Events: events, NextCursor: string(page.Next), Epoch: page.Epoch, AtHead: page.AtHead, Remaining: page.Remaining,
-		}), nil
+		f.after = page.Next
+		return events, page, nil
 	}
 }
 
@@ -70,8 +165,19 @@ func (h *Handler) ReadStream(ctx context.Context, request *connect.Request[event
 	if err != nil {
 		return nil, toError(err)
 	}
+	if request.Msg.Until != nil {
+		until := request.Msg.GetUntil().AsTime()
+		later := func(event eventstore.Event) bool { return event.OccurredAt.After(until) }
+		if first := slices.IndexFunc(events, later); first >= 0 {
+			events = events[:first]
+		}
+	}
 	protos := toProtos(events)
 	return connect.NewResponse(&eventlogv1.ReadStreamResponse{Events: protos[:fit(protos)]}), nil
+}
+
+func toFilter(asked *eventlogv1.Filter) eventstore.Filter {
+	return eventstore.Filter{Types: asked.GetTypes(), Stream: asked.GetStream()}
 }
 
 func limitOf(asked int32) int {

@@ -38,7 +38,7 @@ func newPages(count int) pages {
 	return p
 }
 
-func (p pages) ReadLog(context.Context, eventstore.Cursor, int, time.Duration) (eventstore.Page, error) {
+func (p pages) ReadMatching(context.Context, eventstore.Filter, eventstore.Cursor, int, time.Duration) (eventstore.Page, error) {
 	return eventstore.Page{Events: p.events, Next: "next", Epoch: 1, Remaining: 1}, nil
 }
 

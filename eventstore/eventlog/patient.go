@@ -18,8 +18,8 @@ type patient struct {
 	leaving <-chan struct{}
 }
 
-// ReadLog reads as eventstore.LogReader says.
-func (p *patient) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+// ReadMatching reads as eventstore.FilteredReader says.
+func (p *patient) ReadMatching(ctx context.Context, filter eventstore.Filter, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
 	waiting, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -29,9 +29,9 @@ func (p *patient) ReadLog(ctx context.Context, after eventstore.Cursor, limit in
 		case <-waiting.Done():
 		}
 	}()
-	page, err := p.Reader.ReadLog(waiting, after, limit, wait)
+	page, err := p.Reader.ReadMatching(waiting, filter, after, limit, wait)
 	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
-		return p.Reader.ReadLog(ctx, after, limit, 0) // what there is
+		return p.Reader.ReadMatching(ctx, filter, after, limit, 0) // what there is
 	}
 	return page, err
 }

@@ -15,7 +15,7 @@ type still struct {
 	waiting chan struct{}
 }
 
-func (s still) ReadLog(ctx context.Context, after eventstore.Cursor, _ int, wait time.Duration) (eventstore.Page, error) {
+func (s still) ReadMatching(ctx context.Context, _ eventstore.Filter, after eventstore.Cursor, _ int, wait time.Duration) (eventstore.Page, error) {
 	if wait > 0 {
 		close(s.waiting)
 		<-ctx.Done()
@@ -32,7 +32,7 @@ func TestWhoWaitsAtTheHeadIsAnsweredAtShutdown(t *testing.T) {
 		<-log.waiting
 		close(leaving)
 	}()
-	page, err := eventlog.Patient(log, leaving).ReadLog(t.Context(), "here", 10, time.Hour)
+	page, err := eventlog.Patient(log, leaving).ReadMatching(t.Context(), eventstore.Filter{}, "here", 10, time.Hour)
 	if err != nil || page.Next != "here" || !page.AtHead {
 		t.Errorf("got %+v, %v", page, err)
 	}
@@ -46,7 +46,7 @@ func TestWhoGivesUpWaitingIsNotAnswered(t *testing.T) {
 		<-log.waiting
 		giveUp()
 	}()
-	if _, err := eventlog.Patient(log, nil).ReadLog(ctx, "here", 10, time.Hour); err == nil {
+	if _, err := eventlog.Patient(log, nil).ReadMatching(ctx, eventstore.Filter{}, "here", 10, time.Hour); err == nil {
 		t.Error("the reader is answered though it has gone")
 	}
 }

@@ -1,6 +1,8 @@
 package eventlog
 
 import (
+	"errors"
+
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/internal/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -15,6 +17,12 @@ func cursorInvalid() error {
 
 func epochChanged() error {
 	return reason.New(musterv1.Reason_REASON_EPOCH_CHANGED, eventstore.ErrEpochChanged, nil)
+}
+
+// tooManyFollow asks to come back after a while that is longer than a client
+// takes to come back by itself.
+func tooManyFollow() error {
+	return reason.New(musterv1.Reason_REASON_OVERLOADED, errors.New("as many as this process allows follow the log already"), &musterv1.ErrorDetail{RetryAfterMs: 2000})
 }
 
 // fromError gives back the log's own errors.

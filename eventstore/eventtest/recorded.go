@@ -5,7 +5,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +80,16 @@ func (r *Recorded) Events() []eventstore.Event { return r.events }
 
 // ReadLog reads as eventstore.LogReader says. At the head nothing ever comes.
 func (r *Recorded) ReadLog(ctx context.Context, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
+	return r.ReadMatching(ctx, eventstore.Filter{}, after, limit, wait)
+}
+
+// Head is an empty page at the end.
+func (r *Recorded) Head(context.Context) (eventstore.Page, error) {
+	return eventstore.Page{Next: eventstore.Cursor(strconv.Itoa(len(r.events))), Epoch: 1, AtHead: true}, nil
+}
+
+// ReadMatching reads as eventstore.FilteredReader says.
+func (r *Recorded) ReadMatching(ctx context.Context, filter eventstore.Filter, after eventstore.Cursor, limit int, wait time.Duration) (eventstore.Page, error) {
 	at := 0
 	if after != "" {
 		var err error
@@ -85,9 +97,14 @@ func (r *Recorded) ReadLog(ctx context.Context, after eventstore.Cursor, limit i
 			return eventstore.Page{}, eventstore.ErrCursorInvalid
 		}
 	}
-	events := r.events[at:min(at+max(limit, 1), len(r.events))]
-	next := at + len(events)
-	if len(events) == 0 && wait > 0 {
+	next := min(at+max(limit, 1), len(r.events))
+	var events []eventstore.Event
+	for _, event := range r.events[at:next] {
+		if strings.HasPrefix(event.Stream, filter.Stream) && (len(filter.Types) == 0 || slices.Contains(filter.Types, event.Type)) {
+			events = append(events, event)
+		}
+	}
+	if at == next && wait > 0 {
 		waited := time.NewTimer(wait)
 		defer waited.Stop()
 		select {

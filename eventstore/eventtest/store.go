@@ -3,8 +3,11 @@ package eventtest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,8 +22,10 @@ import (
 // StoreUnderTest is a log that the conformance suite is run on.
 type StoreUnderTest interface {
 	eventstore.Appender
+	eventstore.BulkAppender
 	eventstore.StreamReader
 	eventstore.LogReader
+	eventstore.FilteredReader
 }
 
 // RunStore holds a log to what eventstore promises. open gives an empty one.
@@ -41,12 +46,18 @@ func RunStore(t *testing.T, open func(t *testing.T) StoreUnderTest) {
 		"of concurrent holders of a name one wins":                nameRace,
 		"a kind is not given back by its last holder":             lastHolderKept,
 		"of the last two holders one stays":                       lastHoldersRace,
+		"a bulk is appended to every stream":                      bulkAppended,
+		"a bulk is refused as a whole, and names the stream":      bulkRefused,
+		"a repeated bulk is answered":                             bulkReplayed,
+		"of a bulk and a concurrent append one wins":              bulkRace,
 		"a stream is read from a version on":                      streamFrom,
 		"a log is read in pages":                                  logPages,
 		"a page tells how many events are left":                   remainingTold,
 		"a cursor goes on where it stood":                         cursorResumes,
 		"a cursor of nobody is refused":                           cursorInvalid,
 		"a reader at the head waits":                              headWaits,
+		"a filter leaves out the others and nothing else":         filterChooses,
+		"a filtered reader at the head waits for what is chosen":  filterWaits,
 		"any run of appends and reads agrees with a simple model": agreesWithModel,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -391,6 +402,181 @@ func lastHoldersRace(t *testing.T, store StoreUnderTest) {
 	}
 }
 
+// newBulk is for streams that have not begun, two events and a name each.
+func newBulk(streams int) []eventstore.Append {
+	appends := make([]eventstore.Append, streams)
+	for i := range appends {
+		hash := sha256.Sum256([]byte(uuid.NewString()))
+		appends[i] = eventstore.Append{
+			Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(2),
+			Reserve: []eventstore.Reservation{{Kind: "username", Hash: hash[:], KeyID: "1"}},
+		}
+	}
+	return appends
+}
+
+func bulkAppended(t *testing.T, store StoreUnderTest) {
+	const streams = 200
+	appends := newBulk(streams)
+	mustAppend(t, store, eventstore.Append{Stream: appends[7].Stream, Expected: eventstore.NoStream, Events: newEvents(3)})
+	mustAppend(t, store, eventstore.Append{Stream: appends[8].Stream, Expected: eventstore.NoStream, Events: newEvents(1)})
+	appends[7].Expected, appends[8].Expected, appends[9].Expected = 3, eventstore.AnyVersion, eventstore.AnyVersion
+	want := map[int]int64{7: 5, 8: 3}
+	appended, err := store.AppendAll(t.Context(), appends, nil)
+	if err != nil || len(appended) != streams {
+		t.Fatalf("%d outcomes, %v", len(appended), err)
+	}
+	for i, outcome := range appended {
+		version := max(2, want[i])
+		if outcome.Position.Stream != appends[i].Stream || outcome.Position.Version != version || outcome.Replayed {
+			t.Errorf("outcome %d is %+v, want version %d", i, outcome, version)
+		}
+		wantVersions(t, store, appends[i].Stream, int(version))
+	}
+	versions := make(map[string]int64)
+	all, _, err := readAll(t.Context(), store, 150)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, event := range all {
+		if versions[event.Stream]++; event.Version != versions[event.Stream] {
+			t.Errorf("%s version %d in place %d", event.Stream, event.Version, versions[event.Stream])
+		}
+	}
+	_, err = store.Append(t.Context(), eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1), Reserve: appends[3].Reserve})
+	wantReserved(t, err, "username")
+}
+
+func bulkRefused(t *testing.T, store StoreUnderTest) {
+	holder := newStream()
+	held, before := name("email", 1), newEvents(1)
+	mustAppend(t, store, eventstore.Append{Stream: holder, Expected: eventstore.NoStream, Events: before, Reserve: []eventstore.Reservation{held}})
+	for fault, test := range map[string]struct {
+		make func(*eventstore.Append)
+		want error // nil for any
+	}{
+		"a predecessor that is missing": {func(a *eventstore.Append) { a.Expected = 4 }, eventstore.ErrWrongVersion},
+		"a stream that has begun":       {func(a *eventstore.Append) { a.Stream = holder }, eventstore.ErrWrongVersion},
+		"a later version":               {func(a *eventstore.Append) { a.Stream, a.Expected = holder, 8 }, eventstore.ErrWrongVersion},
+		"a used event id":               {func(a *eventstore.Append) { a.Events[1].ID = before[0].ID }, eventstore.ErrEventIDUsed},
+		"an event id that comes twice":  {func(a *eventstore.Append) { a.Events[1].ID = a.Events[0].ID }, eventstore.ErrEventIDUsed},
+		"a name of another stream":      {func(a *eventstore.Append) { a.Reserve = []eventstore.Reservation{held} }, nil},
+		"no events":                     {func(a *eventstore.Append) { a.Events = nil }, nil},
+		"a command of its own":          {func(a *eventstore.Append) { a.Command = newCommand() }, nil},
+	} {
+		for _, named := range []bool{true, false} { // with and without reservations of the others
+			appends := newBulk(5)
+			for i := range appends {
+				if !named {
+					appends[i].Reserve = nil
+				}
+			}
+			test.make(&appends[3])
+			appended, err := store.AppendAll(t.Context(), appends, nil)
+			var at *eventstore.StreamError
+			if !errors.As(err, &at) || at.Stream != appends[3].Stream || appended != nil {
+				t.Errorf("%s: %v, want the stream %s to be named", fault, err, appends[3].Stream)
+			}
+			if test.want != nil && !errors.Is(err, test.want) {
+				t.Errorf("%s: %v, want %v", fault, err, test.want)
+			}
+			if fault == "a name of another stream" {
+				wantReserved(t, err, "email")
+			}
+			wantVersions(t, store, appends[0].Stream, 0)
+			wantVersions(t, store, appends[4].Stream, 0)
+		}
+	}
+	wantVersions(t, store, holder, 1)
+	twice, same := newBulk(3), newBulk(3)
+	twice[2].Stream = twice[0].Stream
+	same[2].Reserve = same[0].Reserve
+	for fault, appends := range map[string][]eventstore.Append{"a stream named twice": twice, "a name for two streams": same, "nothing": nil} {
+		if _, err := store.AppendAll(t.Context(), appends, nil); err == nil {
+			t.Errorf("a bulk with %s was accepted", fault)
+		}
+	}
+	if all, _, err := readAll(t.Context(), store, 100); err != nil || len(all) != 1 {
+		t.Errorf("the log has %d events, %v; want 1", len(all), err)
+	}
+}
+
+func bulkReplayed(t *testing.T, store StoreUnderTest) {
+	command := newCommand()
+	refused := newBulk(3)
+	refused[2].Expected = 1
+	if _, err := store.AppendAll(t.Context(), refused, command); !errors.Is(err, eventstore.ErrWrongVersion) {
+		t.Errorf("append all: %v, want ErrWrongVersion", err)
+	}
+	first, err := store.AppendAll(t.Context(), newBulk(3), command)
+	if err != nil || len(first) != 3 || first[0].Replayed {
+		t.Fatalf("after a refusal: %+v, %v", first, err)
+	}
+	again, err := store.AppendAll(t.Context(), newBulk(3), command)
+	if err != nil || len(again) != 1 || !again[0].Replayed || again[0].Position != first[0].Position {
+		t.Errorf("answered with %+v, %v; want %+v alone", again, err, first[0].Position)
+	}
+	if all, _, err := readAll(t.Context(), store, 100); err != nil || len(all) != 6 {
+		t.Errorf("the log has %d events, %v; want 6", len(all), err)
+	}
+	other := *command
+	other.Fingerprint = bytes.Repeat([]byte{2}, 32)
+	if _, err := store.AppendAll(t.Context(), newBulk(1), &other); !errors.Is(err, eventstore.ErrCommandReused) {
+		t.Errorf("another request: %v, want ErrCommandReused", err)
+	}
+}
+
+// bulkRace lets two bulks want the same streams and names, each in an order of
+// its own, and single appends some of the streams.
+func bulkRace(t *testing.T, store StoreUnderTest) {
+	for range 5 {
+		bulks := [][]eventstore.Append{newBulk(20), make([]eventstore.Append, 20)}
+		for i, a := range bulks[0] {
+			a.Events = newEvents(2)
+			bulks[1][19-i] = a
+		}
+		var singles []eventstore.Append
+		for _, a := range bulks[0][5:9] {
+			singles = append(singles, eventstore.Append{Stream: a.Stream, Expected: eventstore.NoStream, Events: newEvents(1)})
+		}
+		errs := make([]error, len(bulks))
+		var all sync.WaitGroup
+		for i := range bulks {
+			all.Go(func() { _, errs[i] = store.AppendAll(t.Context(), bulks[i], nil) })
+		}
+		singleErrs := race(t, store, singles)
+		all.Wait()
+		won := 0
+		for _, err := range errs {
+			var reserved *eventstore.ReservedError
+			if err == nil {
+				won++
+			} else if !errors.Is(err, eventstore.ErrWrongVersion) && !errors.As(err, &reserved) {
+				t.Errorf("a bulk that lost was told: %v", err)
+			}
+		}
+		single := 0
+		for i, err := range singleErrs {
+			want := 2
+			if err == nil {
+				single, want = single+1, 1
+			} else if !errors.Is(err, eventstore.ErrWrongVersion) {
+				t.Errorf("a single append that lost was told: %v", err)
+			}
+			if won == 0 && err != nil {
+				want = 0
+			}
+			wantVersions(t, store, singles[i].Stream, want)
+		}
+		if won > 1 || (won == 1) == (single > 0) {
+			t.Errorf("%d bulks and %d single appends won", won, single)
+		}
+		for _, a := range bulks[0][9:] {
+			wantVersions(t, store, a.Stream, 2*won)
+		}
+	}
+}
+
 func streamFrom(t *testing.T, store StoreUnderTest) {
 	stream := newStream()
 	mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(5)})
@@ -519,4 +705,68 @@ func headWaits(t *testing.T, store StoreUnderTest) {
 	if took := time.Since(began); took > wait/2 {
 		t.Errorf("it waited %s", took)
 	}
+}
+
+func filterChooses(t *testing.T, store StoreUnderTest) {
+	types := []string{"test.v1.Opened", "test.v1.Moved", "test.v1.Closed"}
+	for i := range 30 {
+		events := newEvents(1 + i%3)
+		for e := range events {
+			events[e].Type = types[(i+e)%len(types)]
+		}
+		stream := fmt.Sprintf("%s-%d", []string{"user", "us", "file"}[i%3], i)
+		mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: events})
+	}
+	all, _, err := readAll(t.Context(), store, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, filter := range []eventstore.Filter{
+		{}, {Stream: "user-"}, {Stream: "us"}, {Stream: "us-1"}, {Stream: "nobody"}, {Stream: "u%"}, {Stream: "_ser-"}, {Types: types[:1]}, {Types: types[1:]},
+		{Types: []string{"test.v1.Unknown"}}, {Types: []string{types[2], "test.v1.Unknown"}, Stream: "file-"},
+	} {
+		var want []string
+		for _, event := range all {
+			if strings.HasPrefix(event.Stream, filter.Stream) && (len(filter.Types) == 0 || slices.Contains(filter.Types, event.Type)) {
+				want = append(want, fmt.Sprint(event.Stream, " ", event.Version))
+			}
+		}
+		for _, limit := range []int{1, 7, 100} {
+			var got []string
+			var cursor eventstore.Cursor
+			for pages := 0; ; pages++ {
+				page, err := store.ReadMatching(t.Context(), filter, cursor, limit, 0)
+				if err != nil || len(page.Events) > limit || pages > 2*len(all) {
+					t.Fatalf("%+v by %d: page %d has %d events, %v", filter, limit, pages, len(page.Events), err)
+				}
+				for _, event := range page.Events {
+					got = append(got, fmt.Sprint(event.Stream, " ", event.Version))
+				}
+				if cursor = page.Next; page.AtHead {
+					break
+				}
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%+v by %d (-chosen +read):\n%s", filter, limit, diff)
+			}
+		}
+	}
+}
+
+// What a filter leaves out does not end a wait.
+func filterWaits(t *testing.T, store StoreUnderTest) {
+	_, head, err := readAll(t.Context(), store, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		page, err := store.ReadMatching(t.Context(), eventstore.Filter{Stream: "wanted-"}, head, 10, 20*time.Second)
+		if err != nil || len(page.Events) != 1 || page.Events[0].Stream != "wanted-1" {
+			t.Errorf("%+v, %v; want the one that is chosen", page.Events, err)
+		}
+	})
+	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(2)})
+	mustAppend(t, store, eventstore.Append{Stream: "wanted-1", Expected: eventstore.NoStream, Events: newEvents(1)})
+	reading.Wait()
 }

@@ -73,7 +73,7 @@ func TestAppendRefusesANextVersionBeforeItsPredecessorIsCommitted(t *testing.T) 
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // ended below
-	if _, err := publish(t.Context(), tx.Exec, "identity", stream, 0, newEvents(t, 1)); err != nil {
+	if _, err := publish(t.Context(), tx.Exec, "identity", addition{stream: stream, events: newEvents(t, 1)}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = log.Append(t.Context(), eventstore.Append{Stream: stream, Expected: 1, Events: newEvents(t, 1)})
@@ -95,7 +95,7 @@ func TestAppendWaitsForALockABoundedTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing to keep
-	if _, err := publish(t.Context(), tx.Exec, "identity", stream, 0, newEvents(t, 1)); err != nil {
+	if _, err := publish(t.Context(), tx.Exec, "identity", addition{stream: stream, events: newEvents(t, 1)}); err != nil {
 		t.Fatal(err)
 	}
 	impatient := log.pool.Config()
@@ -105,7 +105,7 @@ func TestAppendWaitsForALockABoundedTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing is pending
-	err = log.insert(t.Context(), conn.Exec, eventstore.Append{Stream: stream, Events: newEvents(t, 1)}, 0)
+	err = log.insert(t.Context(), conn.Exec, []addition{{stream: stream, events: newEvents(t, 1)}})
 	if !errors.Is(err, ErrBusy) {
 		t.Fatalf("an append behind an open one: %v, want ErrBusy", err)
 	}
@@ -120,7 +120,7 @@ func TestAppendEndsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // nothing to keep
-	if _, err := publish(t.Context(), tx.Exec, "identity", stream, 0, newEvents(t, 1)); err != nil {
+	if _, err := publish(t.Context(), tx.Exec, "identity", addition{stream: stream, events: newEvents(t, 1)}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -169,6 +169,72 @@ func TestConcurrentDuplicatesOfACommandAreExecutedOnce(t *testing.T) {
 	}
 	if events := readAll(t, log.Log, 100); executed != 1 || len(events) != 2 {
 		t.Errorf("executed %d times, %d events; want once, 2", executed, len(events))
+	}
+}
+
+func TestABulkIsBounded(t *testing.T) {
+	t.Parallel()
+	log := newFixture(t)
+	appends := make([]eventstore.Append, maxBulk/maxEvents+1)
+	for i := range appends {
+		appends[i] = eventstore.Append{Stream: newStream(), Events: newEvents(t, maxEvents)}
+	}
+	if _, err := log.AppendAll(t.Context(), appends, nil); err == nil {
+		t.Fatalf("%d events were accepted", maxEvents*len(appends))
+	}
+	appends[0].Events = newEvents(t, maxEvents+1)
+	if _, err := log.AppendAll(t.Context(), appends[:1], nil); err == nil {
+		t.Fatalf("%d events of one stream were accepted", maxEvents+1)
+	}
+	if events := readAll(t, log.Log, maxPage); len(events) != 0 {
+		t.Errorf("%d events were written", len(events))
+	}
+	if _, err := log.AppendAll(t.Context(), appends[1:], nil); err != nil {
+		t.Errorf("%d events: %v", maxBulk, err)
+	}
+}
+
+func TestAConflictIsRetriedABoundedNumberOfTimes(t *testing.T) {
+	t.Parallel()
+	log := newFixture(t)
+	// A trigger that refuses each row as a concurrent append would.
+	log.asOwner(t, `
+CREATE FUNCTION log.always_taken() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE unique_violation USING CONSTRAINT = 'events_stream_version_is_unique';
+END $$`)
+	log.asOwner(t, `CREATE TRIGGER always_taken BEFORE INSERT ON log.events FOR EACH ROW EXECUTE FUNCTION log.always_taken()`)
+	for expected, want := range map[eventstore.ExpectedVersion]int64{eventstore.AnyVersion: appendAttempts, eventstore.NoStream: 1} {
+		before := log.counts.conflicts.Load()
+		_, err := log.Append(t.Context(), eventstore.Append{Stream: newStream(), Expected: expected, Events: newEvents(t, 1)})
+		if !errors.Is(err, eventstore.ErrWrongVersion) {
+			t.Errorf("expected version %d: %v, want ErrWrongVersion", expected, err)
+		}
+		if tried := log.counts.conflicts.Load() - before; tried != want {
+			t.Errorf("expected version %d was tried %d times, want %d", expected, tried, want)
+		}
+	}
+}
+
+func TestConcurrentAppendsAtAnyVersionAllSucceed(t *testing.T) {
+	t.Parallel()
+	log := newFixture(t)
+	const writers, each = 4, 5
+	stream := newStream()
+	var all sync.WaitGroup
+	for range writers {
+		all.Go(func() {
+			for range each {
+				if _, err := log.Append(t.Context(), eventstore.Append{Stream: stream, Expected: eventstore.AnyVersion, Events: newEvents(t, 2)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	events, err := log.ReadStream(t.Context(), stream, 1, 1000)
+	if err != nil || len(events) != 2*writers*each || events[len(events)-1].Version != int64(len(events)) {
+		t.Errorf("%d events, %v; want %d without gaps", len(events), err, 2*writers*each)
 	}
 }
 

@@ -228,7 +228,7 @@ func TestAnEpochWaitsForThoseWhoAreWriting(t *testing.T) {
 	}
 	defer tx.Rollback(context.WithoutCancel(t.Context())) //nolint:errcheck // after a commit it does nothing
 	slow := newStream()
-	if _, err := publish(t.Context(), tx.Exec, log.name, slow, 0, newEvents(t, 1)); err != nil {
+	if _, err := publish(t.Context(), tx.Exec, log.name, addition{stream: slow, events: newEvents(t, 1)}); err != nil {
 		t.Fatal(err)
 	}
 	mustAppend(t, log.Log, newStream(), eventstore.NoStream, 1) // a greater offset, committed before

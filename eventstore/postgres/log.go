@@ -41,6 +41,7 @@ type Log struct {
 
 var (
 	_ eventstore.Store          = (*Log)(nil)
+	_ eventstore.BulkAppender   = (*Log)(nil)
 	_ eventstore.LogReader      = (*Log)(nil)
 	_ eventstore.FilteredReader = (*Log)(nil)
 )

@@ -13,9 +13,9 @@ type counts struct {
 }
 
 // note counts one go at an append.
-func (c *counts) note(appended eventstore.Appended, events int, err error) {
+func (c *counts) note(replayed bool, events int, err error) {
 	switch {
-	case err == nil && !appended.Replayed:
+	case err == nil && !replayed:
 		c.appended.Add(int64(events))
 	case errors.Is(err, eventstore.ErrWrongVersion):
 		c.conflicts.Add(1)

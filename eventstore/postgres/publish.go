@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -24,36 +23,32 @@ import (
 //go:embed queries/append.sql
 var appendSQL string
 
-//go:embed queries/append_one.sql
-var appendOneSQL string
+//go:embed queries/append_bulk.sql
+var appendBulkSQL string
 
-// The message's metadata hold the event's columns; its id and payload are the event's.
-const (
-	columnStream         = "stream_id"
-	columnVersion        = "stream_version"
-	columnType           = "type"
-	columnSchemaVersion  = "schema_version"
-	columnOccurredAt     = "occurred_at" // in microseconds since 1970
-	columnSealed         = "sealed"
-	columnKey            = "key_id"
-	columnMetadata       = "metadata"
-	columnMetadataSealed = "metadata_sealed"
-	columnMetadataKey    = "metadata_key_id"
-)
+//go:embed queries/append_first.sql
+var appendFirstSQL string
+
+//go:embed queries/append_next.sql
+var appendNextSQL string
 
 // execFunc runs one statement: a pool's, a transaction's or a batch's.
 type execFunc func(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
 
-// publish writes events after the expected version with Watermill's publisher,
-// in one statement. It tells how many rows were written: none when the
+// addition is what one stream is given: events after its expected version.
+type addition struct {
+	stream   string
+	expected int64
+	events   []eventstore.Event
+}
+
+// publish writes additions to different streams with Watermill's publisher, in
+// one statement. It tells how many rows were written: all, or none when a
 // predecessor is missing.
-func publish(ctx context.Context, exec execFunc, log, stream string, expected int64, events []eventstore.Event) (int64, error) {
-	messages := make([]*message.Message, len(events))
-	for i := range events {
-		var err error
-		if messages[i], err = toMessage(&events[i], stream, expected+int64(i)+1); err != nil {
-			return 0, err
-		}
+func publish(ctx context.Context, exec execFunc, log string, additions ...addition) (int64, error) {
+	messages, err := toMessages(ctx, additions)
+	if err != nil {
+		return 0, err
 	}
 	on := &executor{ctx: ctx, exec: exec}
 	// Not a logger that prints: the publisher traces its arguments.
@@ -67,29 +62,53 @@ func publish(ctx context.Context, exec execFunc, log, stream string, expected in
 	return on.written, nil
 }
 
-func toMessage(event *eventstore.Event, stream string, version int64) (*message.Message, error) {
-	metadata, err := json.Marshal(event.Metadata)
-	if err != nil {
-		return nil, fmt.Errorf("write metadata: %w", err)
+// row is an event as the table has it.
+type row struct {
+	*eventstore.Event
+	id               pgtype.UUID
+	stream           string
+	version          int64
+	shard            int32
+	key, metadataKey pgtype.UUID
+	metadata         []byte
+}
+
+// rowKey is where a message's context holds its row. Not in its metadata, which
+// are strings: writing numbers, bytes and ids as text, and parsing that, costs
+// as much as all else that is done here.
+type rowKey struct{}
+
+// toMessages makes a message of each event. Its id and payload are the event's;
+// the row rides in its context.
+func toMessages(ctx context.Context, additions []addition) (message.Messages, error) {
+	n := 0
+	for _, a := range additions {
+		n += len(a.events)
 	}
-	m := message.NewMessage(event.ID.String(), event.Payload)
-	m.Metadata = message.Metadata{
-		columnStream:        stream,
-		columnVersion:       strconv.FormatInt(version, 10),
-		columnType:          event.Type,
-		columnSchemaVersion: strconv.FormatInt(int64(event.SchemaVersion), 10),
-		columnOccurredAt:    strconv.FormatInt(event.OccurredAt.UnixMicro(), 10),
-		columnMetadata:      string(metadata),
-	}
-	for column, value := range map[string]string{
-		columnSealed: string(event.Sealed), columnKey: event.KeyID,
-		columnMetadataSealed: string(event.MetadataSealed), columnMetadataKey: event.MetadataKeyID,
-	} {
-		if value != "" {
-			m.Metadata[column] = value
+	rows, messages := make([]row, n), make(message.Messages, n)
+	at := 0
+	for _, a := range additions {
+		shard := eventstore.ShardOf(a.stream)
+		for i := range a.events {
+			event, r := &a.events[i], &rows[at]
+			*r = row{Event: event, id: pgtype.UUID{Bytes: event.ID, Valid: true}, stream: a.stream, version: a.expected + int64(i) + 1, shard: shard}
+			var faults [3]error
+			if at > 0 && rows[at-1].Event.Metadata == event.Metadata {
+				r.metadata = rows[at-1].metadata // those of one command are the same
+			} else {
+				r.metadata, faults[0] = json.Marshal(event.Metadata)
+			}
+			r.key, faults[1] = toUUID(event.KeyID)
+			r.metadataKey, faults[2] = toUUID(event.MetadataKeyID)
+			if err := errors.Join(faults[:]...); err != nil {
+				return nil, fmt.Errorf("event of type %s: %w", event.Type, err)
+			}
+			messages[at] = message.NewMessage(event.ID.String(), event.Payload)
+			messages[at].SetContext(context.WithValue(ctx, rowKey{}, r))
+			at++
 		}
 	}
-	return m, nil
+	return messages, nil
 }
 
 // schema maps messages to the columns of log.events. The publisher uses
@@ -97,75 +116,84 @@ func toMessage(event *eventstore.Event, stream string, version int64) (*message.
 // made by migrations.
 type schema struct{ sql.DefaultPostgreSQLSchema }
 
-// InsertQuery gives the one statement that writes all messages of a command and
-// proves the predecessor of the first.
+// InsertQuery gives the one statement that writes all messages of an append and
+// proves the predecessor of the first of each stream.
 func (schema) InsertQuery(_ string, messages message.Messages) (sql.Query, error) {
-	rows := make([]row, len(messages))
+	rows := make([]*row, len(messages))
 	for i, m := range messages {
-		var err error
-		if rows[i], err = toRow(m); err != nil {
-			return sql.Query{}, fmt.Errorf("event of type %s: %w", m.Metadata[columnType], err)
+		r, ok := m.Context().Value(rowKey{}).(*row)
+		if !ok {
+			return sql.Query{}, errors.New("a message holds no event")
+		}
+		rows[i] = r
+	}
+	first, last := rows[0], rows[len(rows)-1]
+	switch {
+	case len(rows) == 1:
+		return insertOne(first), nil
+	case first.stream == last.stream: // a stream's rows stand together
+		return sql.Query{Query: appendSQL, Args: append([]any{
+			first.stream, first.version - 1, first.shard,
+			column(rows, func(r *row) pgtype.UUID { return r.id }),
+			column(rows, func(r *row) int64 { return r.version }),
+		}, columns(rows)...)}, nil
+	}
+	streams, versions := []string{}, []int64{} // those that have begun
+	for i, r := range rows {
+		if r.version > 1 && (i == 0 || rows[i-1].stream != r.stream) {
+			streams, versions = append(streams, r.stream), append(versions, r.version-1)
 		}
 	}
-	first := rows[0]
-	proof := []any{first.stream, first.version - 1, eventstore.ShardOf(first.stream)}
-	if len(rows) == 1 {
-		return sql.Query{Query: appendOneSQL, Args: append(proof, first.id, first.version, first.eventType, first.schemaVersion, first.occurredAt,
-			first.payload, first.sealed, first.key, first.metadata, first.metadataSealed, first.metadataKey)}, nil
+	return sql.Query{Query: appendBulkSQL, Args: append([]any{
+		streams, versions,
+		column(rows, func(r *row) pgtype.UUID { return r.id }),
+		column(rows, func(r *row) string { return r.stream }),
+		column(rows, func(r *row) int64 { return r.version }),
+		column(rows, func(r *row) int32 { return r.shard }),
+	}, columns(rows)...)}, nil
+}
+
+// columns are those that every statement for several rows ends with.
+func columns(rows []*row) []any {
+	return []any{
+		column(rows, func(r *row) string { return r.Type }),
+		column(rows, func(r *row) int32 { return r.SchemaVersion }),
+		column(rows, func(r *row) time.Time { return r.OccurredAt }),
+		column(rows, func(r *row) []byte { return r.Payload }),
+		column(rows, func(r *row) []byte { return optional(r.Sealed) }),
+		column(rows, func(r *row) pgtype.UUID { return r.key }),
+		column(rows, func(r *row) []byte { return r.metadata }),
+		column(rows, func(r *row) []byte { return optional(r.MetadataSealed) }),
+		column(rows, func(r *row) pgtype.UUID { return r.metadataKey }),
 	}
-	return sql.Query{Query: appendSQL, Args: append(proof,
-		column(rows, func(r row) pgtype.UUID { return r.id }),
-		column(rows, func(r row) int64 { return r.version }),
-		column(rows, func(r row) string { return r.eventType }),
-		column(rows, func(r row) int64 { return r.schemaVersion }),
-		column(rows, func(r row) time.Time { return r.occurredAt }),
-		column(rows, func(r row) json.RawMessage { return r.payload }),
-		column(rows, func(r row) []byte { return r.sealed }),
-		column(rows, func(r row) pgtype.UUID { return r.key }),
-		column(rows, func(r row) json.RawMessage { return r.metadata }),
-		column(rows, func(r row) []byte { return r.metadataSealed }),
-		column(rows, func(r row) pgtype.UUID { return r.metadataKey }),
-	)}, nil
 }
 
-// row is a message as the table has it.
-type row struct {
-	stream                 string
-	id, key, metadataKey   pgtype.UUID
-	version, schemaVersion int64
-	eventType              string
-	occurredAt             time.Time
-	payload, metadata      json.RawMessage
-	sealed, metadataSealed []byte
+func insertOne(r *row) sql.Query {
+	args := []any{
+		r.id, r.stream, r.shard, r.Type, r.SchemaVersion, r.OccurredAt,
+		r.Payload, optional(r.Sealed), r.key, r.metadata, optional(r.MetadataSealed), r.metadataKey,
+	}
+	if r.version == 1 {
+		return sql.Query{Query: appendFirstSQL, Args: args}
+	}
+	return sql.Query{Query: appendNextSQL, Args: append(args, r.version-1)}
 }
 
-func column[T any](rows []row, of func(row) T) []T {
-	values := make([]T, len(rows))
+// column is an array that pgx encodes without reflection.
+func column[T any](rows []*row, of func(*row) T) pgtype.FlatArray[T] {
+	values := make(pgtype.FlatArray[T], len(rows))
 	for i, r := range rows {
 		values[i] = of(r)
 	}
 	return values
 }
 
-func toRow(m *message.Message) (row, error) {
-	var faults [6]error
-	var micros int64
-	r := row{
-		stream:         m.Metadata[columnStream],
-		eventType:      m.Metadata[columnType],
-		payload:        json.RawMessage(m.Payload),
-		metadata:       json.RawMessage(m.Metadata[columnMetadata]),
-		sealed:         optionalBytes(m.Metadata[columnSealed]),
-		metadataSealed: optionalBytes(m.Metadata[columnMetadataSealed]),
+// optional makes empty bytes NULL.
+func optional(value []byte) []byte {
+	if len(value) == 0 {
+		return nil
 	}
-	r.id, faults[0] = toUUID(m.UUID)
-	r.version, faults[1] = strconv.ParseInt(m.Metadata[columnVersion], 10, 64)
-	r.schemaVersion, faults[2] = strconv.ParseInt(m.Metadata[columnSchemaVersion], 10, 32)
-	micros, faults[3] = strconv.ParseInt(m.Metadata[columnOccurredAt], 10, 64)
-	r.key, faults[4] = toUUID(m.Metadata[columnKey])
-	r.metadataKey, faults[5] = toUUID(m.Metadata[columnMetadataKey])
-	r.occurredAt = time.UnixMicro(micros)
-	return r, errors.Join(faults[:]...)
+	return value
 }
 
 // toUUID parses an id; an empty one is NULL.
@@ -178,13 +206,6 @@ func toUUID(text string) (pgtype.UUID, error) {
 		return pgtype.UUID{}, errors.New("an id is not a UUID")
 	}
 	return pgtype.UUID{Bytes: id, Valid: true}, nil
-}
-
-func optionalBytes(text string) []byte {
-	if text == "" {
-		return nil
-	}
-	return []byte(text)
 }
 
 // executor is what the publisher writes to. The publisher knows neither the

@@ -27,26 +27,38 @@ func TestEachEventIsReadOnceInStreamOrderUnderAdverseWriters(t *testing.T) {
 	}
 }
 
-// The same test has to notice a reader with a wrong bound, or it proves nothing.
+// The same tests have to notice a reader with a wrong bound, or they prove nothing.
 func TestTheAdverseTestNoticesABrokenReader(t *testing.T) {
 	t.Parallel()
-	for name, breakage := range map[string]func(r *reader){
-		"forgets transactions that were under way": func(r *reader) {
-			const underWay = `ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))`
+	const after, underWay = `transaction_id >= pg_snapshot_xmax($1::pg_snapshot)`, `ANY (ARRAY(SELECT pg_snapshot_xip($1::pg_snapshot)))`
+	skips := func(t *testing.T, log fixture) error { return adverse(t, log.Log, 3*time.Second) }
+	stalls := func(t *testing.T, log fixture) error {
+		return punctual(t, log, log.Log, 3*time.Second, 10*time.Millisecond)
+	}
+	for name, test := range map[string]struct {
+		breakage func(r *reader)
+		notices  func(t *testing.T, log fixture) error
+	}{
+		"forgets transactions that were under way": {func(r *reader) {
 			r.look = replaced(t, r.look, underWay, `ANY (ARRAY[]::xid8[])`)
 			r.candidates = replaced(t, r.candidates, underWay, `ANY (ARRAY[]::xid8[])`)
-		},
-		"sees past the tick's snapshot": func(r *reader) {
+		}, skips},
+		"begins one transaction late": {func(r *reader) {
+			r.look = replaced(t, r.look, after, `transaction_id > pg_snapshot_xmax($1::pg_snapshot)`)
+			r.candidates = replaced(t, r.candidates, after, `transaction_id > pg_snapshot_xmax($1::pg_snapshot)`)
+		}, skips},
+		"sees past the tick's snapshot": {func(r *reader) {
 			r.candidates = replaced(t, r.candidates, `pg_visible_in_snapshot(transaction_id, $2::pg_snapshot)`, `true`)
-		},
+		}, skips},
+		"waits for the oldest transaction of the server": {func(r *reader) { stalled(t, r) }, stalls},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			log := newFixture(t)
 			broken := log.reader()
-			breakage(&broken)
+			test.breakage(&broken)
 			log.current.Store(&broken)
-			if err := adverse(t, log.Log, 3*time.Second); err == nil {
+			if err := test.notices(t, log); err == nil {
 				t.Error("the broken reader passed")
 			} else {
 				t.Log(err)
@@ -89,7 +101,7 @@ func adverse(t *testing.T, log *Log, length time.Duration) error {
 		writing.Go(func() {
 			dice := rand.New(rand.NewPCG(7, uint64(w)))
 			for time.Now().Before(stop) {
-				if err := writeAdversely(t, log, dice, streams[dice.IntN(len(streams))]); err != nil {
+				if _, err := writeAdversely(t, log, dice, streams[dice.IntN(len(streams))]); err != nil {
 					t.Errorf("writer: %v", err)
 					return
 				}
@@ -124,58 +136,60 @@ func adverse(t *testing.T, log *Log, length time.Duration) error {
 	return compare(t, log, delivered)
 }
 
-func writeAdversely(t testing.TB, log *Log, dice *rand.Rand, stream string) error {
+// writeAdversely gives what was committed when it returned; nothing where it was
+// rolled back or refused.
+func writeAdversely(t testing.TB, log *Log, dice *rand.Rand, stream string) ([]eventstore.Event, error) {
 	ctx := t.Context()
 	events := newEvents(t, 1+dice.IntN(3))
 	if dice.IntN(4) > 0 {
 		_, err := log.Append(ctx, eventstore.Append{Stream: stream, Expected: eventstore.AnyVersion, Events: events})
 		if errors.Is(err, eventstore.ErrWrongVersion) {
-			return nil // too many were faster
+			return nil, nil // too many were faster
 		}
-		return err
+		return events, err
 	}
 	tx, err := log.pool.Begin(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit it does nothing
 	// The id is taken early; others take later ones, append and commit before.
 	if _, err := tx.Exec(ctx, `SELECT pg_current_xact_id(), pg_sleep($1)`, dice.Float64()/50); err != nil {
-		return err
+		return nil, err
 	}
 	if dice.IntN(3) == 0 {
 		savepoint, err := tx.Begin(ctx)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if _, err := savepoint.Exec(ctx, `INSERT INTO log.reservations (kind, hash, key_id, stream_id) VALUES ('x', $1, 'k', 's')`, []byte(uuid.NewString())); err != nil {
-			return err
+			return nil, err
 		}
 		end := savepoint.Commit
 		if dice.IntN(2) == 0 {
 			end = savepoint.Rollback
 		}
 		if err := end(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	var version int64
-	if err := tx.QueryRow(ctx, streamVersionSQL, stream).Scan(&version); err != nil {
-		return err
+	if err := tx.QueryRow(ctx, streamVersionsSQL, []string{stream}).Scan(&version); err != nil {
+		return nil, err
 	}
-	if _, err := publish(ctx, tx.Exec, log.name, stream, version, events); err != nil {
+	if _, err := publish(ctx, tx.Exec, log.name, addition{stream: stream, expected: version, events: events}); err != nil {
 		if errors.Is(refusal(err), eventstore.ErrWrongVersion) {
-			return nil // somebody was faster
+			return nil, nil // somebody was faster
 		}
-		return err
+		return nil, err
 	}
 	if _, err := tx.Exec(ctx, `SELECT pg_sleep($1)`, dice.Float64()/50); err != nil {
-		return err
+		return nil, err
 	}
 	if dice.IntN(5) == 0 {
-		return tx.Rollback(ctx)
+		return nil, tx.Rollback(ctx)
 	}
-	return tx.Commit(ctx)
+	return events, tx.Commit(ctx)
 }
 
 // compare holds what was delivered against the table.

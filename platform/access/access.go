@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"time"
 
 	"github.com/muster-id/muster/platform/secret"
 )
@@ -18,6 +19,8 @@ type Principal struct {
 	AccessVersion int64
 	// PasswordChangePending means that the token is good for changing the password alone.
 	PasswordChangePending bool
+	// ExpiresAt is when the token ends; zero where nobody has verified it here.
+	ExpiresAt time.Time
 	// Token is the access token itself, to pass on to other services.
 	Token secret.String
 }
@@ -49,6 +52,19 @@ func CallerFrom(ctx context.Context) string {
 func WithCaller(ctx context.Context, service string) context.Context {
 	return context.WithValue(ctx, callerKey{}, service)
 }
+
+// Granted tells whether who calls may do what needs a permission beside that of
+// the method: by a role of the signed-in person, or as the machine's operator, who
+// calls for nobody.
+func Granted(ctx context.Context, permission string) bool {
+	if principal, ok := PrincipalFrom(ctx); ok {
+		return principal.May(permission)
+	}
+	return CallerFrom(ctx) == operator
+}
+
+// operator is the certificate of the command line.
+const operator = "operator"
 
 // Actor tells who does what a call asks for, as events and operations record it:
 // "user-<id>" of the signed-in person, else "service-<name>" of the service that

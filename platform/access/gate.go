@@ -100,6 +100,7 @@ func (g *gate) authenticate(ctx context.Context, header http.Header) (Principal,
 		Roles:                 claims.Roles,
 		AccessVersion:         claims.AccessVersion,
 		PasswordChangePending: claims.PasswordChangePending,
+		ExpiresAt:             claims.ExpiresAt,
 		Token:                 presented,
 	}, nil
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/reason"
+	"github.com/muster-id/muster/platform/token"
+	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
 const (
@@ -110,7 +113,10 @@ func (outcome) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 		}
 		// Of a writer that has no deadlines the server's own stays.
 		_ = e.controller.SetWriteDeadline(time.Time{})
-		err := next(ctx, &patient{conn, e.controller})
+		err := next(ctx, &patient{
+			StreamingHandlerConn: conn, controller: e.controller,
+			ending: func(end func()) (stop func() bool) { return context.AfterFunc(ctx, end) },
+		})
 		_ = e.controller.SetWriteDeadline(time.Now().Add(sendTimeout))
 		e.note(err)
 		return err
@@ -120,28 +126,68 @@ func (outcome) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.S
 type patient struct {
 	connect.StreamingHandlerConn
 	controller *http.ResponseController
+	// ending calls when the call's context ends.
+	ending func(func()) (stop func() bool)
 }
 
+// Send gives the message a time-out of its own, and soon after the end of the
+// call's context gives up one that the client does not take: else it would hold
+// up a shutdown.
 func (p *patient) Send(message any) error {
 	_ = p.controller.SetWriteDeadline(time.Now().Add(sendTimeout))
+	ended := make(chan struct{})
+	stop := p.ending(func() {
+		defer close(ended)
+		_ = p.controller.SetWriteDeadline(time.Now().Add(drainTime))
+	})
 	err := p.StreamingHandlerConn.Send(message)
-	_ = p.controller.SetWriteDeadline(time.Time{})
+	if stop() {
+		_ = p.controller.SetWriteDeadline(time.Time{})
+	} else {
+		<-ended // the writer must not be touched once its handler is done
+	}
 	return err
 }
 
-// timeout bounds unary calls. Streams end with their client or their handler.
-func timeout(standard time.Duration) connect.Interceptor {
-	return connect.UnaryInterceptorFunc(func(next connect.UnaryFunc) connect.UnaryFunc {
-		return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
-			bound := standard
-			if _, given := ctx.Deadline(); given {
-				bound = max(standard, longestTimeout)
-			}
-			ctx, cancel := context.WithTimeout(ctx, bound)
-			defer cancel()
-			return next(ctx, request)
+// timeout bounds unary calls. Streams end with their client or their handler, and
+// with the token that they were asked for with: a call under it would be refused.
+type timeout time.Duration
+
+var _ connect.Interceptor = timeout(0)
+
+// WrapUnary bounds the call.
+func (t timeout) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, request connect.AnyRequest) (connect.AnyResponse, error) {
+		bound := time.Duration(t)
+		if _, given := ctx.Deadline(); given {
+			bound = max(bound, longestTimeout)
 		}
-	})
+		ctx, cancel := context.WithTimeout(ctx, bound)
+		defer cancel()
+		return next(ctx, request)
+	}
+}
+
+// WrapStreamingClient leaves clients alone.
+func (timeout) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+
+// WrapStreamingHandler ends the stream with the token.
+func (timeout) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
+		principal, ok := access.PrincipalFrom(ctx)
+		if !ok || principal.ExpiresAt.IsZero() {
+			return next(ctx, conn)
+		}
+		ctx, cancel := context.WithDeadlineCause(ctx, principal.ExpiresAt, token.ErrExpired)
+		defer cancel()
+		err := next(ctx, conn)
+		if err != nil && errors.Is(context.Cause(ctx), token.ErrExpired) {
+			return reason.New(musterv1.Reason_REASON_TOKEN_EXPIRED)
+		}
+		return err
+	}
 }
 
 // rules checks requests against the rules in their proto. The validator is the

@@ -20,6 +20,7 @@ import (
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/telemetry"
+	"github.com/muster-id/muster/platform/token"
 	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	optionsv1 "github.com/muster-id/muster/proto/gen/go/muster/options/v1"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
@@ -174,6 +175,33 @@ func TestStreamsHaveTheSameRules(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A call under the token would be refused from then on.
+func TestAStreamEndsWithItsToken(t *testing.T) {
+	t.Parallel()
+	p := newPeople(t)
+	mux := http.NewServeMux()
+	mux.Handle(stream+"Server", connect.NewServerStreamHandler(stream+"Server",
+		func(ctx context.Context, _ *connect.Request[request], out *connect.ServerStream[request]) error {
+			if err := out.Send(&request{KeyIds: []string{keyID}}); err != nil {
+				return err
+			}
+			<-ctx.Done()
+			return ctx.Err()
+		},
+		serve.Interceptors(serve.Config{Logger: slog.New(slog.DiscardHandler), Verifier: p.verifier}), connect.WithSchema(method(t))))
+	s := streams{people: p, addr: start(t, serve.ServerConfig{Name: "test", Handler: mux, Logger: slog.New(slog.DiscardHandler)})}
+	signed, err := p.signer.Sign(token.Claims{
+		Subject: "u1", SessionID: "s1", ID: "t1", AccessVersion: 1, IssuedAt: time.Now(), ExpiresAt: time.Now().Add(3 * time.Second),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	user, err := s.call(t, "Server", signed, &request{KeyIds: []string{keyID}})
+	if user == "" || reason.Of(err) != musterv1.Reason_REASON_TOKEN_EXPIRED {
+		t.Errorf("got %q, then %v; want TOKEN_EXPIRED", user, err)
 	}
 }
 

@@ -1,5 +1,7 @@
 -- All events of one command, or none when the predecessor of the first is
 -- missing: a unique version alone would let version 9 follow version 1.
+-- No list of predecessors, as append_bulk.sql has: the server guesses its length,
+-- and then plans the statement anew each time, at half its cost.
 INSERT INTO log.events (event_id, stream_id, stream_version, shard, type, schema_version, occurred_at,
                         payload, sealed, key_id, metadata, metadata_sealed, metadata_key_id)
 SELECT given.event_id, $1::text, given.stream_version, $3::integer, given.type, given.schema_version, given.occurred_at,

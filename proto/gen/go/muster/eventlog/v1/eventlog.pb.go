@@ -35,7 +35,7 @@ type Event struct {
 	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The log, for example `identity`.
 	Log string `protobuf:"bytes,2,opt,name=log,proto3" json:"log,omitempty"`
-	// The incarnation of the log, from 1.
+	// The incarnation of the log: when it began, in milliseconds since 1970.
 	Epoch int64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// The stream, for example `user-0192…`.
 	Stream string `protobuf:"bytes,4,opt,name=stream,proto3" json:"stream,omitempty"`
@@ -273,6 +273,62 @@ func (x *Position) GetVersion() int64 {
 	return 0
 }
 
+// Filter chooses events of a log. One without fields chooses all.
+type Filter struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Full names of their types, for example `muster.identity.events.v1.PasswordSet`;
+	// none for all.
+	Types []string `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	// A stream's name, or the beginning of names, for example `user-`.
+	Stream        string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Filter) Reset() {
+	*x = Filter{}
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Filter) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Filter) ProtoMessage() {}
+
+func (x *Filter) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Filter.ProtoReflect.Descriptor instead.
+func (*Filter) Descriptor() ([]byte, []int) {
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Filter) GetTypes() []string {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+func (x *Filter) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
 // ReadLogRequest asks for a page of the log.
 type ReadLogRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -281,14 +337,16 @@ type ReadLogRequest struct {
 	// At most this many events; 500 if not given.
 	Limit int32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	// At the head, wait this long for an event.
-	WaitMs        int32 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	WaitMs int32 `protobuf:"varint,3,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	// Which events; all if not given.
+	Filter        *Filter `protobuf:"bytes,4,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[2]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +358,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[2]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +371,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{2}
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ReadLogRequest) GetCursor() string {
@@ -337,6 +395,13 @@ func (x *ReadLogRequest) GetWaitMs() int32 {
 	return 0
 }
 
+func (x *ReadLogRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
 // ReadLogResponse is a page of the log.
 type ReadLogResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -356,7 +421,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[3]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -368,7 +433,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[3]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -381,7 +446,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{3}
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ReadLogResponse) GetEvents() []*Event {
@@ -419,6 +484,161 @@ func (x *ReadLogResponse) GetRemaining() int64 {
 	return 0
 }
 
+// FollowLogRequest says from where on to follow the log.
+type FollowLogRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where to go on; empty for the beginning. Opaque.
+	Cursor string `protobuf:"bytes,1,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	// Begin at the present head, with no event of before. The cursor says nothing then.
+	FromNow bool `protobuf:"varint,2,opt,name=from_now,json=fromNow,proto3" json:"from_now,omitempty"`
+	// Which events; all if not given.
+	Filter *Filter `protobuf:"bytes,3,opt,name=filter,proto3" json:"filter,omitempty"`
+	// At most this many events in a page; 500 if not given.
+	Limit         int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowLogRequest) Reset() {
+	*x = FollowLogRequest{}
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowLogRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowLogRequest) ProtoMessage() {}
+
+func (x *FollowLogRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowLogRequest.ProtoReflect.Descriptor instead.
+func (*FollowLogRequest) Descriptor() ([]byte, []int) {
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FollowLogRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+func (x *FollowLogRequest) GetFromNow() bool {
+	if x != nil {
+		return x.FromNow
+	}
+	return false
+}
+
+func (x *FollowLogRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *FollowLogRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// FollowLogResponse is the next page of the log.
+type FollowLogResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The events, in order inside each stream; none to say that the log is there.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Where to go on after these.
+	NextCursor string `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	// The incarnation of the log.
+	Epoch int64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// True when the page ends at the head.
+	AtHead bool `protobuf:"varint,4,opt,name=at_head,json=atHead,proto3" json:"at_head,omitempty"`
+	// Events of the log that come after this page, at most; 0 at the head.
+	Remaining     int64 `protobuf:"varint,5,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowLogResponse) Reset() {
+	*x = FollowLogResponse{}
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowLogResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowLogResponse) ProtoMessage() {}
+
+func (x *FollowLogResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowLogResponse.ProtoReflect.Descriptor instead.
+func (*FollowLogResponse) Descriptor() ([]byte, []int) {
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FollowLogResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *FollowLogResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *FollowLogResponse) GetEpoch() int64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *FollowLogResponse) GetAtHead() bool {
+	if x != nil {
+		return x.AtHead
+	}
+	return false
+}
+
+func (x *FollowLogResponse) GetRemaining() int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
+}
+
 // ReadStreamRequest asks for a part of one stream.
 type ReadStreamRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -427,14 +647,18 @@ type ReadStreamRequest struct {
 	// The first version wanted; 1 if not given.
 	FromVersion int64 `protobuf:"varint,2,opt,name=from_version,json=fromVersion,proto3" json:"from_version,omitempty"`
 	// At most this many events; 500 if not given.
-	Limit         int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit int32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only the events before the first one, of those from `from_version` on, that
+	// occurred later than this. The order is the stream's: an event after that one
+	// is left out whatever its time says, since clocks of processes differ.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadStreamRequest) Reset() {
 	*x = ReadStreamRequest{}
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[4]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -446,7 +670,7 @@ func (x *ReadStreamRequest) String() string {
 func (*ReadStreamRequest) ProtoMessage() {}
 
 func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[4]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -459,7 +683,7 @@ func (x *ReadStreamRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadStreamRequest.ProtoReflect.Descriptor instead.
 func (*ReadStreamRequest) Descriptor() ([]byte, []int) {
-	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{4}
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ReadStreamRequest) GetStream() string {
@@ -483,10 +707,17 @@ func (x *ReadStreamRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *ReadStreamRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
 // ReadStreamResponse is a part of one stream.
 type ReadStreamResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The events in the order of their versions.
+	// The events in the order of their versions. None when there are no more.
 	Events        []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -494,7 +725,7 @@ type ReadStreamResponse struct {
 
 func (x *ReadStreamResponse) Reset() {
 	*x = ReadStreamResponse{}
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[5]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -506,7 +737,7 @@ func (x *ReadStreamResponse) String() string {
 func (*ReadStreamResponse) ProtoMessage() {}
 
 func (x *ReadStreamResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[5]
+	mi := &file_muster_eventlog_v1_eventlog_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -519,7 +750,7 @@ func (x *ReadStreamResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadStreamResponse.ProtoReflect.Descriptor instead.
 func (*ReadStreamResponse) Descriptor() ([]byte, []int) {
-	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{5}
+	return file_muster_eventlog_v1_eventlog_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReadStreamResponse) GetEvents() []*Event {
@@ -556,29 +787,48 @@ const file_muster_eventlog_v1_eventlog_proto_rawDesc = "" +
 	"\x03log\x18\x01 \x01(\tR\x03log\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x03R\x05epoch\x12\x16\n" +
 	"\x06stream\x18\x03 \x01(\tR\x06stream\x12\x18\n" +
-	"\aversion\x18\x04 \x01(\x03R\aversion\"{\n" +
+	"\aversion\x18\x04 \x01(\x03R\aversion\"S\n" +
+	"\x06Filter\x12'\n" +
+	"\x05types\x18\x01 \x03(\tB\x11\xbaH\x0e\x92\x01\v\x10d\"\ar\x05\x10\x01\x18\xc8\x01R\x05types\x12 \n" +
+	"\x06stream\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x06stream\"\xaf\x01\n" +
 	"\x0eReadLogRequest\x12!\n" +
 	"\x06cursor\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04R\x06cursor\x12 \n" +
 	"\x05limit\x18\x02 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\x88'(\x00R\x05limit\x12$\n" +
-	"\await_ms\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb0\xea\x01(\x00R\x06waitMs\"\xb2\x01\n" +
+	"\await_ms\x18\x03 \x01(\x05B\v\xbaH\b\x1a\x06\x18\xb0\xea\x01(\x00R\x06waitMs\x122\n" +
+	"\x06filter\x18\x04 \x01(\v2\x1a.muster.eventlog.v1.FilterR\x06filter\"\xb2\x01\n" +
 	"\x0fReadLogResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events\x12\x1f\n" +
 	"\vnext_cursor\x18\x02 \x01(\tR\n" +
 	"nextCursor\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x17\n" +
 	"\aat_head\x18\x04 \x01(\bR\x06atHead\x12\x1c\n" +
-	"\tremaining\x18\x05 \x01(\x03R\tremaining\"\x85\x01\n" +
+	"\tremaining\x18\x05 \x01(\x03R\tremaining\"\xa6\x01\n" +
+	"\x10FollowLogRequest\x12!\n" +
+	"\x06cursor\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x04R\x06cursor\x12\x19\n" +
+	"\bfrom_now\x18\x02 \x01(\bR\afromNow\x122\n" +
+	"\x06filter\x18\x03 \x01(\v2\x1a.muster.eventlog.v1.FilterR\x06filter\x12 \n" +
+	"\x05limit\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\x88'(\x00R\x05limit\"\xb4\x01\n" +
+	"\x11FollowLogResponse\x121\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x03R\x05epoch\x12\x17\n" +
+	"\aat_head\x18\x04 \x01(\bR\x06atHead\x12\x1c\n" +
+	"\tremaining\x18\x05 \x01(\x03R\tremaining\"\xb7\x01\n" +
 	"\x11ReadStreamRequest\x12\"\n" +
 	"\x06stream\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x06stream\x12*\n" +
 	"\ffrom_version\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x00R\vfromVersion\x12 \n" +
 	"\x05limit\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\x88'(\x00R\x05limit\"G\n" +
+	"\xbaH\a\x1a\x05\x18\x88'(\x00R\x05limit\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"G\n" +
 	"\x12ReadStreamResponse\x121\n" +
-	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events2\x8a\x02\n" +
+	"\x06events\x18\x01 \x03(\v2\x19.muster.eventlog.v1.EventR\x06events2\x8a\x03\n" +
 	"\x0fEventLogService\x12v\n" +
-	"\aReadLog\x12\".muster.eventlog.v1.ReadLogRequest\x1a#.muster.eventlog.v1.ReadLogResponse\"\"\x8a\xb5\x18\x1e\"\vcredentials\"\bidentity\"\x05media\x12\x7f\n" +
+	"\aReadLog\x12\".muster.eventlog.v1.ReadLogRequest\x1a#.muster.eventlog.v1.ReadLogResponse\"\"\x8a\xb5\x18\x1e\"\vcredentials\"\bidentity\"\x05media\x12~\n" +
+	"\tFollowLog\x12$.muster.eventlog.v1.FollowLogRequest\x1a%.muster.eventlog.v1.FollowLogResponse\"\"\x8a\xb5\x18\x1e\"\vcredentials\"\bidentity\"\x05media0\x01\x12\x7f\n" +
 	"\n" +
 	"ReadStream\x12%.muster.eventlog.v1.ReadStreamRequest\x1a&.muster.eventlog.v1.ReadStreamResponse\"\"\x8a\xb5\x18\x1e\"\vcredentials\"\bidentity\"\x05mediaB\xd9\x01\n" +
 	"\x16com.muster.eventlog.v1B\rEventlogProtoP\x01ZFgithub.com/muster-id/muster/proto/gen/go/muster/eventlog/v1;eventlogv1\xa2\x02\x03MEX\xaa\x02\x12Muster.Eventlog.V1\xca\x02\x12Muster\\Eventlog\\V1\xe2\x02\x1eMuster\\Eventlog\\V1\\GPBMetadata\xea\x02\x14Muster::Eventlog::V1b\x06proto3"
@@ -595,29 +845,38 @@ func file_muster_eventlog_v1_eventlog_proto_rawDescGZIP() []byte {
 	return file_muster_eventlog_v1_eventlog_proto_rawDescData
 }
 
-var file_muster_eventlog_v1_eventlog_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_muster_eventlog_v1_eventlog_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_muster_eventlog_v1_eventlog_proto_goTypes = []any{
 	(*Event)(nil),                 // 0: muster.eventlog.v1.Event
 	(*Position)(nil),              // 1: muster.eventlog.v1.Position
-	(*ReadLogRequest)(nil),        // 2: muster.eventlog.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),       // 3: muster.eventlog.v1.ReadLogResponse
-	(*ReadStreamRequest)(nil),     // 4: muster.eventlog.v1.ReadStreamRequest
-	(*ReadStreamResponse)(nil),    // 5: muster.eventlog.v1.ReadStreamResponse
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*Filter)(nil),                // 2: muster.eventlog.v1.Filter
+	(*ReadLogRequest)(nil),        // 3: muster.eventlog.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),       // 4: muster.eventlog.v1.ReadLogResponse
+	(*FollowLogRequest)(nil),      // 5: muster.eventlog.v1.FollowLogRequest
+	(*FollowLogResponse)(nil),     // 6: muster.eventlog.v1.FollowLogResponse
+	(*ReadStreamRequest)(nil),     // 7: muster.eventlog.v1.ReadStreamRequest
+	(*ReadStreamResponse)(nil),    // 8: muster.eventlog.v1.ReadStreamResponse
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_muster_eventlog_v1_eventlog_proto_depIdxs = []int32{
-	6, // 0: muster.eventlog.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
-	0, // 1: muster.eventlog.v1.ReadLogResponse.events:type_name -> muster.eventlog.v1.Event
-	0, // 2: muster.eventlog.v1.ReadStreamResponse.events:type_name -> muster.eventlog.v1.Event
-	2, // 3: muster.eventlog.v1.EventLogService.ReadLog:input_type -> muster.eventlog.v1.ReadLogRequest
-	4, // 4: muster.eventlog.v1.EventLogService.ReadStream:input_type -> muster.eventlog.v1.ReadStreamRequest
-	3, // 5: muster.eventlog.v1.EventLogService.ReadLog:output_type -> muster.eventlog.v1.ReadLogResponse
-	5, // 6: muster.eventlog.v1.EventLogService.ReadStream:output_type -> muster.eventlog.v1.ReadStreamResponse
-	5, // [5:7] is the sub-list for method output_type
-	3, // [3:5] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	9,  // 0: muster.eventlog.v1.Event.occurred_at:type_name -> google.protobuf.Timestamp
+	2,  // 1: muster.eventlog.v1.ReadLogRequest.filter:type_name -> muster.eventlog.v1.Filter
+	0,  // 2: muster.eventlog.v1.ReadLogResponse.events:type_name -> muster.eventlog.v1.Event
+	2,  // 3: muster.eventlog.v1.FollowLogRequest.filter:type_name -> muster.eventlog.v1.Filter
+	0,  // 4: muster.eventlog.v1.FollowLogResponse.events:type_name -> muster.eventlog.v1.Event
+	9,  // 5: muster.eventlog.v1.ReadStreamRequest.until:type_name -> google.protobuf.Timestamp
+	0,  // 6: muster.eventlog.v1.ReadStreamResponse.events:type_name -> muster.eventlog.v1.Event
+	3,  // 7: muster.eventlog.v1.EventLogService.ReadLog:input_type -> muster.eventlog.v1.ReadLogRequest
+	5,  // 8: muster.eventlog.v1.EventLogService.FollowLog:input_type -> muster.eventlog.v1.FollowLogRequest
+	7,  // 9: muster.eventlog.v1.EventLogService.ReadStream:input_type -> muster.eventlog.v1.ReadStreamRequest
+	4,  // 10: muster.eventlog.v1.EventLogService.ReadLog:output_type -> muster.eventlog.v1.ReadLogResponse
+	6,  // 11: muster.eventlog.v1.EventLogService.FollowLog:output_type -> muster.eventlog.v1.FollowLogResponse
+	8,  // 12: muster.eventlog.v1.EventLogService.ReadStream:output_type -> muster.eventlog.v1.ReadStreamResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_muster_eventlog_v1_eventlog_proto_init() }
@@ -631,7 +890,7 @@ func file_muster_eventlog_v1_eventlog_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_muster_eventlog_v1_eventlog_proto_rawDesc), len(file_muster_eventlog_v1_eventlog_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

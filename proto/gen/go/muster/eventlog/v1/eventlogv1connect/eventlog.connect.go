@@ -37,6 +37,9 @@ const (
 const (
 	// EventLogServiceReadLogProcedure is the fully-qualified name of the EventLogService's ReadLog RPC.
 	EventLogServiceReadLogProcedure = "/muster.eventlog.v1.EventLogService/ReadLog"
+	// EventLogServiceFollowLogProcedure is the fully-qualified name of the EventLogService's FollowLog
+	// RPC.
+	EventLogServiceFollowLogProcedure = "/muster.eventlog.v1.EventLogService/FollowLog"
 	// EventLogServiceReadStreamProcedure is the fully-qualified name of the EventLogService's
 	// ReadStream RPC.
 	EventLogServiceReadStreamProcedure = "/muster.eventlog.v1.EventLogService/ReadStream"
@@ -46,8 +49,18 @@ const (
 type EventLogServiceClient interface {
 	// ReadLog reads a page of the whole log after a cursor, each event once, in
 	// order inside each stream. With `wait_ms` it waits at the head for new events.
+	// Under a filter a page may be empty and not at the head: go on from its cursor.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest]) (*connect.Response[v1.ReadLogResponse], error)
-	// ReadStream reads one stream from a version on.
+	// FollowLog reads the log after a cursor as ReadLog does, and goes on at the
+	// head: pages as they come, the first at once. Where nothing comes, a page
+	// without events comes within 10 seconds, as long as the log can be read. It is
+	// resumed from any `next_cursor` that it gave, without loss or repetition.
+	//
+	// It ends without an error when the service stops: resume it. It ends with
+	// EPOCH_CHANGED as ReadLog does, and is refused with OVERLOADED when as many
+	// as the service allows follow already.
+	FollowLog(context.Context, *connect.Request[v1.FollowLogRequest]) (*connect.ServerStreamForClient[v1.FollowLogResponse], error)
+	// ReadStream reads one stream from a version on, and up to a time.
 	ReadStream(context.Context, *connect.Request[v1.ReadStreamRequest]) (*connect.Response[v1.ReadStreamResponse], error)
 }
 
@@ -68,6 +81,12 @@ func NewEventLogServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 			connect.WithSchema(eventLogServiceMethods.ByName("ReadLog")),
 			connect.WithClientOptions(opts...),
 		),
+		followLog: connect.NewClient[v1.FollowLogRequest, v1.FollowLogResponse](
+			httpClient,
+			baseURL+EventLogServiceFollowLogProcedure,
+			connect.WithSchema(eventLogServiceMethods.ByName("FollowLog")),
+			connect.WithClientOptions(opts...),
+		),
 		readStream: connect.NewClient[v1.ReadStreamRequest, v1.ReadStreamResponse](
 			httpClient,
 			baseURL+EventLogServiceReadStreamProcedure,
@@ -80,12 +99,18 @@ func NewEventLogServiceClient(httpClient connect.HTTPClient, baseURL string, opt
 // eventLogServiceClient implements EventLogServiceClient.
 type eventLogServiceClient struct {
 	readLog    *connect.Client[v1.ReadLogRequest, v1.ReadLogResponse]
+	followLog  *connect.Client[v1.FollowLogRequest, v1.FollowLogResponse]
 	readStream *connect.Client[v1.ReadStreamRequest, v1.ReadStreamResponse]
 }
 
 // ReadLog calls muster.eventlog.v1.EventLogService.ReadLog.
 func (c *eventLogServiceClient) ReadLog(ctx context.Context, req *connect.Request[v1.ReadLogRequest]) (*connect.Response[v1.ReadLogResponse], error) {
 	return c.readLog.CallUnary(ctx, req)
+}
+
+// FollowLog calls muster.eventlog.v1.EventLogService.FollowLog.
+func (c *eventLogServiceClient) FollowLog(ctx context.Context, req *connect.Request[v1.FollowLogRequest]) (*connect.ServerStreamForClient[v1.FollowLogResponse], error) {
+	return c.followLog.CallServerStream(ctx, req)
 }
 
 // ReadStream calls muster.eventlog.v1.EventLogService.ReadStream.
@@ -97,8 +122,18 @@ func (c *eventLogServiceClient) ReadStream(ctx context.Context, req *connect.Req
 type EventLogServiceHandler interface {
 	// ReadLog reads a page of the whole log after a cursor, each event once, in
 	// order inside each stream. With `wait_ms` it waits at the head for new events.
+	// Under a filter a page may be empty and not at the head: go on from its cursor.
 	ReadLog(context.Context, *connect.Request[v1.ReadLogRequest]) (*connect.Response[v1.ReadLogResponse], error)
-	// ReadStream reads one stream from a version on.
+	// FollowLog reads the log after a cursor as ReadLog does, and goes on at the
+	// head: pages as they come, the first at once. Where nothing comes, a page
+	// without events comes within 10 seconds, as long as the log can be read. It is
+	// resumed from any `next_cursor` that it gave, without loss or repetition.
+	//
+	// It ends without an error when the service stops: resume it. It ends with
+	// EPOCH_CHANGED as ReadLog does, and is refused with OVERLOADED when as many
+	// as the service allows follow already.
+	FollowLog(context.Context, *connect.Request[v1.FollowLogRequest], *connect.ServerStream[v1.FollowLogResponse]) error
+	// ReadStream reads one stream from a version on, and up to a time.
 	ReadStream(context.Context, *connect.Request[v1.ReadStreamRequest]) (*connect.Response[v1.ReadStreamResponse], error)
 }
 
@@ -115,6 +150,12 @@ func NewEventLogServiceHandler(svc EventLogServiceHandler, opts ...connect.Handl
 		connect.WithSchema(eventLogServiceMethods.ByName("ReadLog")),
 		connect.WithHandlerOptions(opts...),
 	)
+	eventLogServiceFollowLogHandler := connect.NewServerStreamHandler(
+		EventLogServiceFollowLogProcedure,
+		svc.FollowLog,
+		connect.WithSchema(eventLogServiceMethods.ByName("FollowLog")),
+		connect.WithHandlerOptions(opts...),
+	)
 	eventLogServiceReadStreamHandler := connect.NewUnaryHandler(
 		EventLogServiceReadStreamProcedure,
 		svc.ReadStream,
@@ -125,6 +166,8 @@ func NewEventLogServiceHandler(svc EventLogServiceHandler, opts ...connect.Handl
 		switch r.URL.Path {
 		case EventLogServiceReadLogProcedure:
 			eventLogServiceReadLogHandler.ServeHTTP(w, r)
+		case EventLogServiceFollowLogProcedure:
+			eventLogServiceFollowLogHandler.ServeHTTP(w, r)
 		case EventLogServiceReadStreamProcedure:
 			eventLogServiceReadStreamHandler.ServeHTTP(w, r)
 		default:
@@ -138,6 +181,10 @@ type UnimplementedEventLogServiceHandler struct{}
 
 func (UnimplementedEventLogServiceHandler) ReadLog(context.Context, *connect.Request[v1.ReadLogRequest]) (*connect.Response[v1.ReadLogResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("muster.eventlog.v1.EventLogService.ReadLog is not implemented"))
+}
+
+func (UnimplementedEventLogServiceHandler) FollowLog(context.Context, *connect.Request[v1.FollowLogRequest], *connect.ServerStream[v1.FollowLogResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("muster.eventlog.v1.EventLogService.FollowLog is not implemented"))
 }
 
 func (UnimplementedEventLogServiceHandler) ReadStream(context.Context, *connect.Request[v1.ReadStreamRequest]) (*connect.Response[v1.ReadStreamResponse], error) {

@@ -1,0 +1,4 @@
+-- append.sql for one event that begins its stream: the first version needs no predecessor.
+INSERT INTO log.events (event_id, stream_id, stream_version, shard, type, schema_version, occurred_at,
+                        payload, sealed, key_id, metadata, metadata_sealed, metadata_key_id)
+VALUES ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)

@@ -181,14 +181,22 @@ func (p *Publisher) publishWindow(ctx context.Context, part []outgoing) ([]amqp.
 			return nil, channel.refusal()
 		}
 	}
-	// The broker returns a message before it confirms it, so all are here.
-	var returned []amqp.Return
+	return gather(channel.returned), nil
+}
+
+// gather gives the messages that were returned. The broker returns a message
+// before it confirms it, so once all are confirmed they are here: also where the
+// connection was lost since, which closes the Go channel.
+func gather(from <-chan amqp.Return) (returned []amqp.Return) {
 	for {
 		select {
-		case back := <-channel.returned:
+		case back, open := <-from:
+			if !open {
+				return returned
+			}
 			returned = append(returned, back)
 		default:
-			return returned, nil
+			return returned
 		}
 	}
 }

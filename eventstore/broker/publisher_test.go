@@ -202,3 +202,13 @@ func TestPublisherIsWatermills(t *testing.T) {
 	require.NoError(t, publisher.Close())
 	require.Equal(t, 2, depth(t, raw(t, url), users.Queue))
 }
+
+// A connection that is lost between the last confirm and the look at what was
+// returned closes the Go channel, which then gives messages without end.
+func TestALostConnectionReturnsWhatItHasReturnedAndNoMore(t *testing.T) {
+	t.Parallel()
+	from := make(chan amqp.Return, 2)
+	from <- amqp.Return{MessageId: "unwanted"}
+	close(from)
+	require.Equal(t, []amqp.Return{{MessageId: "unwanted"}}, gather(from))
+}

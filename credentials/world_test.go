@@ -4,14 +4,11 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"log/slog"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 	"google.golang.org/protobuf/proto"
@@ -21,6 +18,7 @@ import (
 	"github.com/muster-id/muster/credentials/internal/store"
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/eventtest"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/projection"
 	"github.com/muster-id/muster/eventstore/seal"
@@ -34,7 +32,6 @@ import (
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	eventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
-	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
 	"github.com/muster-id/muster/proto/upcast"
 )
@@ -59,7 +56,7 @@ type world struct {
 	config    credentials.Config
 	log       *postgres.Log
 	codec     *seal.Codec
-	keyring   *keyring
+	keyring   *eventtest.Keyring
 	passwords *password.Pool
 	// now is when what is appended occurred.
 	now func() time.Time
@@ -81,7 +78,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{log: log, keyring: &keyring{keys: make(map[string]seal.Key)}, now: time.Now}
+	w := &world{log: log, keyring: eventtest.NewKeyring(), now: time.Now}
 	w.codec = seal.NewCodec(w.keyring, w.keyring, protoregistry.GlobalTypes, upcast.Step)
 	w.passwords = password.NewPool(password.Params{MemoryKiB: 8, Time: 1, Parallelism: 1}, 2, 100)
 
@@ -217,62 +214,4 @@ func (w *world) tryAppend(ctx context.Context, id uuid.UUID, expected eventstore
 	}
 	at := appended.Position
 	return &eventlogv1.Position{Log: at.Log, Epoch: at.Epoch, Stream: at.Stream, Version: at.Version}, nil
-}
-
-// keyring is identity's, in memory.
-type keyring struct {
-	mu   sync.Mutex
-	keys map[string]seal.Key
-}
-
-var (
-	_ seal.Keys                              = (*keyring)(nil)
-	_ seal.Maker                             = (*keyring)(nil)
-	_ keyringv1connect.KeyringServiceHandler = (*keyring)(nil)
-)
-
-func (k *keyring) Make(_ context.Context, n int) ([]seal.Key, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	made := make([]seal.Key, n)
-	for i := range made {
-		bytes := make([]byte, seal.KeySize)
-		_, _ = rand.Read(bytes) // never fails
-		made[i] = seal.Key{ID: uuid.NewString(), State: seal.Alive, Bytes: seal.NewSecret(bytes)}
-		k.keys[made[i].ID] = made[i]
-	}
-	return made, nil
-}
-
-func (k *keyring) Get(_ context.Context, ids []string) (map[string]seal.Key, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	found := make(map[string]seal.Key, len(ids))
-	for _, id := range ids {
-		found[id] = k.keys[id] // the zero key is unknown
-	}
-	return found, nil
-}
-
-func (*keyring) MakeKeys(context.Context, *connect.Request[keyringv1.MakeKeysRequest]) (*connect.Response[keyringv1.MakeKeysResponse], error) {
-	return nil, errors.New("credentials makes no keys")
-}
-
-func (*keyring) DestroyKeys(context.Context, *connect.Request[keyringv1.DestroyKeysRequest]) (*connect.Response[keyringv1.DestroyKeysResponse], error) {
-	return nil, errors.New("credentials destroys no keys")
-}
-
-func (k *keyring) GetKeys(ctx context.Context, request *connect.Request[keyringv1.GetKeysRequest]) (*connect.Response[keyringv1.GetKeysResponse], error) {
-	keys, err := k.Get(ctx, request.Msg.GetKeyIds())
-	if err != nil {
-		return nil, err
-	}
-	answer := &keyringv1.GetKeysResponse{}
-	for id, key := range keys {
-		if key.State != seal.Alive {
-			return nil, errors.New("this keyring destroys and forgets nothing")
-		}
-		answer.Keys = append(answer.Keys, &keyringv1.Key{KeyId: id, State: keyringv1.KeyState_KEY_STATE_ALIVE, Key: key.Bytes.Reveal()})
-	}
-	return connect.NewResponse(answer), nil
 }

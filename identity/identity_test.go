@@ -99,7 +99,7 @@ func (l *lines) String() string {
 func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{certificates: t.TempDir(), log: &lines{}}
-	if err := certificate.MakeAuthority(h.certificates, "identity", "credentials", "gateway", "media"); err != nil {
+	if err := certificate.MakeAuthority(h.certificates, "identity", "credentials", "gateway", "media", "operator"); err != nil {
 		t.Fatal(err)
 	}
 	public, private, err := ed25519.GenerateKey(rand.Reader)

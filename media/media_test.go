@@ -136,7 +136,7 @@ func TestAPersonUploadsSharesAndDeletesAFile(t *testing.T) {
 		t.Errorf("an administrator's deletion: %v", err)
 	}
 	teststack.Eventually(t, "its object is deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
-	teststack.Eventually(t, "its key is destroyed", func() bool { return h.keyring.alive() == 0 })
+	teststack.Eventually(t, "its key is destroyed", func() bool { return h.keyring.Alive() == 0 })
 }
 
 func TestPagesOfFilesFollowOneAnother(t *testing.T) {
@@ -218,7 +218,7 @@ func TestSomebodyWhoIsErasedIsErasedHereToo(t *testing.T) {
 			}
 			h.erase(t, ada)
 			teststack.Eventually(t, "her objects are deleted", func() bool { return len(h.s3.Objects(t)) == 0 })
-			teststack.Eventually(t, "her keys are destroyed", func() bool { return h.keyring.alive() == 0 })
+			teststack.Eventually(t, "her keys are destroyed", func() bool { return h.keyring.Alive() == 0 })
 			_, err := h.setAvatar(ctx, t)
 			expect(t, "her token, good for a while", err, musterv1.Reason_REASON_NOT_FOUND)
 		})

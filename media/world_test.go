@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/eventlog"
+	"github.com/muster-id/muster/eventstore/eventtest"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/media"
 	"github.com/muster-id/muster/media/internal/store"
@@ -37,7 +37,6 @@ import (
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	identityeventsv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/events/v1"
-	keyringv1 "github.com/muster-id/muster/proto/gen/go/muster/keyring/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/keyring/v1/keyringv1connect"
 	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/media/v1/mediav1connect"
@@ -67,7 +66,7 @@ type house struct {
 	config       media.Config
 	certificates string
 	signer       *token.Signer
-	keyring      *keyring
+	keyring      *eventtest.Keyring
 	people       *postgres.Log
 	s3           teststack.S3
 	toS3         *teststack.Line
@@ -78,7 +77,7 @@ type house struct {
 // newHouse makes everything but media itself.
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	h := &house{certificates: t.TempDir(), keyring: &keyring{keys: map[string]*keyringv1.Key{}}, s3: teststack.Bucket(t)}
+	h := &house{certificates: t.TempDir(), keyring: eventtest.NewKeyring(), s3: teststack.Bucket(t)}
 	if err := certificate.MakeAuthority(h.certificates, "identity", "credentials", "gateway", "media"); err != nil {
 		t.Fatal(err)
 	}
@@ -233,62 +232,6 @@ func (h *house) happened(t *testing.T, user string, message proto.Message) {
 	}}}); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// keyring is identity's, in memory.
-type keyring struct {
-	keyringv1connect.UnimplementedKeyringServiceHandler
-	mu   sync.Mutex
-	keys map[string]*keyringv1.Key
-}
-
-func (k *keyring) GetKeys(_ context.Context, request *connect.Request[keyringv1.GetKeysRequest]) (*connect.Response[keyringv1.GetKeysResponse], error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	answer := &keyringv1.GetKeysResponse{}
-	for _, id := range request.Msg.GetKeyIds() {
-		key := k.keys[id]
-		if key == nil {
-			key = &keyringv1.Key{KeyId: id, State: keyringv1.KeyState_KEY_STATE_UNKNOWN}
-		}
-		answer.Keys = append(answer.Keys, proto.CloneOf(key))
-	}
-	return connect.NewResponse(answer), nil
-}
-
-func (k *keyring) MakeKeys(_ context.Context, request *connect.Request[keyringv1.MakeKeysRequest]) (*connect.Response[keyringv1.MakeKeysResponse], error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	answer := &keyringv1.MakeKeysResponse{}
-	for range request.Msg.GetCount() {
-		key := &keyringv1.Key{KeyId: uuid.NewString(), State: keyringv1.KeyState_KEY_STATE_ALIVE, Key: make([]byte, 32)}
-		_, _ = rand.Read(key.GetKey()) // never fails
-		k.keys[key.GetKeyId()] = key
-		answer.Keys = append(answer.Keys, proto.CloneOf(key))
-	}
-	return connect.NewResponse(answer), nil
-}
-
-func (k *keyring) DestroyKeys(_ context.Context, request *connect.Request[keyringv1.DestroyKeysRequest]) (*connect.Response[keyringv1.DestroyKeysResponse], error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, id := range request.Msg.GetKeyIds() {
-		k.keys[id] = &keyringv1.Key{KeyId: id, State: keyringv1.KeyState_KEY_STATE_DESTROYED}
-	}
-	return connect.NewResponse(&keyringv1.DestroyKeysResponse{}), nil
-}
-
-// alive counts the keys that open something.
-func (k *keyring) alive() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	count := 0
-	for _, key := range k.keys {
-		if key.GetState() == keyringv1.KeyState_KEY_STATE_ALIVE {
-			count++
-		}
-	}
-	return count
 }
 
 func aPicture(t *testing.T) []byte {

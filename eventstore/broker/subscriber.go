@@ -188,11 +188,12 @@ func (s *Subscriber) open(ctx context.Context, topology Topology, lost bool) (*c
 		err = link.within(callTimeout, func() error { return topology.declare(c.channel) })
 	}
 	if err == nil {
+		began := time.Now()
 		err = link.within(s.consumeTimeout, func() (err error) {
 			c.deliveries, err = c.channel.Consume(topology.Queue, "", false, false, false, false, nil)
 			return err
 		})
-		if errors.Is(err, errNoAnswer) {
+		if err != nil && (errors.Is(err, errNoAnswer) || time.Since(began) > s.consumeTimeout/2 && !answered(err)) {
 			err = fmt.Errorf("%w: %w", errMute, err)
 		}
 	}
@@ -201,6 +202,14 @@ func (s *Subscriber) open(ctx context.Context, topology Topology, lost bool) (*c
 		return nil, fmt.Errorf("consume %s: %w", topology.Queue, err)
 	}
 	return c, nil
+}
+
+// answered says that the broker itself has refused. Else the connection was lost,
+// which may be another lost queue's doing: one that was silent until then as well
+// does not wait for its own turn.
+func answered(err error) bool {
+	reason, is := errors.AsType[*amqp.Error](err)
+	return is && reason.Server
 }
 
 // run hands deliveries out until ctx ends or the broker ends them, and tells why.

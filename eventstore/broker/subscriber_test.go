@@ -14,7 +14,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/stretchr/testify/require"
 
-	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
 )
@@ -104,82 +103,35 @@ func subscribe(t testing.TB, url string) <-chan *message.Message {
 	return received
 }
 
-func TestAnsweredMessagesDoNotComeAgainAndOthersDo(t *testing.T) {
+func TestWhatFindsNoRoomComesAsOthersAreAcknowledged(t *testing.T) {
 	t.Parallel()
 	url := teststack.VirtualHost(t)
 	declared(t, url, users)
-	sent := events(t, 3, 60)
+	sent := events(t, 3, 20)
 	require.NoError(t, NewPublisher(connected(t, url)).PublishBatch(t.Context(), sent))
-
-	subscriber := NewSubscriber(connected(t, url), users)
-	received, err := subscriber.Subscribe(t.Context(), users.Queue)
-	require.NoError(t, err)
-	var kept []*message.Message
-	for i, event := range sent {
-		next := receive(t, received)
-		require.Equal(t, event, decode(t, next))
-		if i < 40 {
-			next.Ack()
-		} else {
-			kept = append(kept, next)
+	for _, count := range []string{"", "1"} {
+		subscriber := NewSubscriber(connected(t, url), users)
+		subscriber.prefetch = 7
+		received, err := subscriber.Subscribe(t.Context(), users.Queue)
+		require.NoError(t, err)
+		for i, event := range sent {
+			next := receive(t, received)
+			require.Equal(t, event, decode(t, next))
+			if count == "" && i == subscriber.prefetch-1 {
+				break // without an answer
+			}
+			if i < subscriber.prefetch {
+				require.Equal(t, count, next.Metadata["x-delivery-count"])
+			}
+			if count != "" {
+				next.Ack()
+			}
 		}
+		require.NoError(t, subscriber.Close())
+		_, err = subscriber.Subscribe(t.Context(), users.Queue)
+		require.ErrorIs(t, err, ErrClosed)
 	}
-	require.NoError(t, subscriber.Close())
-	_, open := <-received
-	require.False(t, open)
-	_, err = subscriber.Subscribe(t.Context(), users.Queue)
-	require.ErrorIs(t, err, ErrClosed)
-	looking := raw(t, url)
-	eventually(t, "twenty are put back", func() bool { return depth(t, looking, users.Queue) == 20 })
-	for _, late := range kept {
-		late.Ack() // of a subscription that has ended: without effect
-	}
-
-	// With room for seven only, the others come as these are acknowledged.
-	again := NewSubscriber(connected(t, url), users)
-	again.prefetch = 7
-	ctx, stop := context.WithCancel(t.Context())
-	received, err = again.Subscribe(ctx, users.Queue)
-	require.NoError(t, err)
-	for _, event := range sent[40:] {
-		next := receive(t, received)
-		require.Equal(t, event, decode(t, next), "the same order again")
-		require.Equal(t, "1", next.Metadata["x-delivery-count"])
-		require.NoError(t, next.Context().Err())
-		next.Ack()
-	}
-	stop()
-	_, open = <-received
-	require.False(t, open, "the subscription ends with its context")
-	require.NoError(t, again.Close())
-	require.Zero(t, depth(t, looking, users.Queue))
-}
-
-func TestNackIsForTheDeadLettersAndNeverComesAgain(t *testing.T) {
-	t.Parallel()
-	url := teststack.VirtualHost(t)
-	declared(t, url, users)
-	publisher := NewPublisher(connected(t, url))
-	require.NoError(t, publisher.Publish("identity.user.any", message.NewMessage("bad", []byte("not an event"))))
-	good := events(t, 1, 1)[0]
-	publishUntil(t, publisher, []eventstore.Event{good})
-
-	received := subscribe(t, url)
-	bad := receive(t, received)
-	_, err := Decode(bad)
-	require.ErrorIs(t, err, ErrUndecodable)
-	bad.Nack()
-	next := receive(t, received)
-	require.Equal(t, good, decode(t, next))
-	next.Ack()
-
-	dead := raw(t, url)
-	eventually(t, "it is among the dead letters", func() bool { return depth(t, dead, users.Queue+".dead") == 1 })
-	letter, _, err := dead.Get(users.Queue+".dead", true)
-	require.NoError(t, err)
-	read, err := Marshaler{}.Unmarshal(letter) // with its x-death
-	require.NoError(t, err)
-	require.Equal(t, "bad", read.UUID)
+	require.Zero(t, depth(t, raw(t, url), users.Queue))
 }
 
 func TestAMessageThatItsConsumersDoNotSurviveIsADeadLetter(t *testing.T) {

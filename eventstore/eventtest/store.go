@@ -19,19 +19,44 @@ import (
 	"github.com/muster-id/muster/eventstore"
 )
 
-// StoreUnderTest is a log that the conformance suite is run on.
-type StoreUnderTest interface {
+// ReaderUnderTest is a log that can be read, and appended to so that there is
+// something to read.
+type ReaderUnderTest interface {
 	eventstore.Appender
-	eventstore.BulkAppender
 	eventstore.StreamReader
 	eventstore.LogReader
+}
+
+// StoreUnderTest is a log that the conformance suite is run on.
+type StoreUnderTest interface {
+	ReaderUnderTest
+	eventstore.BulkAppender
 	eventstore.FilteredReader
+}
+
+// RunReader holds a log to what its readers rely on: a part of RunStore, for
+// doubles of a log that are only read. open gives an empty one.
+func RunReader(t *testing.T, open func(t *testing.T) ReaderUnderTest) {
+	for name, rule := range map[string]func(*testing.T, ReaderUnderTest){
+		"an event is read as it was appended":   readAsAppended,
+		"a stream is read from a version on":    streamFrom,
+		"a log is read in pages":                logPages,
+		"a page tells how many events are left": remainingTold,
+		"a cursor goes on where it stood":       cursorResumes,
+		"a cursor of nobody is refused":         cursorInvalid,
+		"a reader at the head waits":            headWaits,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rule(t, open(t))
+		})
+	}
 }
 
 // RunStore holds a log to what eventstore promises. open gives an empty one.
 func RunStore(t *testing.T, open func(t *testing.T) StoreUnderTest) {
+	RunReader(t, func(t *testing.T) ReaderUnderTest { return open(t) })
 	for name, rule := range map[string]func(*testing.T, StoreUnderTest){
-		"an event is read as it was appended":                     readAsAppended,
 		"a version is appended once":                              versionOnce,
 		"a version needs its predecessor":                         predecessor,
 		"any version is the next one":                             anyVersion,
@@ -50,12 +75,6 @@ func RunStore(t *testing.T, open func(t *testing.T) StoreUnderTest) {
 		"a bulk is refused as a whole, and names the stream":      bulkRefused,
 		"a repeated bulk is answered":                             bulkReplayed,
 		"of a bulk and a concurrent append one wins":              bulkRace,
-		"a stream is read from a version on":                      streamFrom,
-		"a log is read in pages":                                  logPages,
-		"a page tells how many events are left":                   remainingTold,
-		"a cursor goes on where it stood":                         cursorResumes,
-		"a cursor of nobody is refused":                           cursorInvalid,
-		"a reader at the head waits":                              headWaits,
 		"a filter leaves out the others and nothing else":         filterChooses,
 		"a filtered reader at the head waits for what is chosen":  filterWaits,
 		"any run of appends and reads agrees with a simple model": agreesWithModel,
@@ -80,7 +99,7 @@ func newEvents(n int) []eventstore.Event {
 
 func newStream() string { return "thing-" + uuid.NewString() }
 
-func mustAppend(t *testing.T, store StoreUnderTest, a eventstore.Append) eventstore.Appended {
+func mustAppend(t *testing.T, store ReaderUnderTest, a eventstore.Append) eventstore.Appended {
 	t.Helper()
 	appended, err := store.Append(t.Context(), a)
 	if err != nil {
@@ -96,7 +115,7 @@ func wantRefusal(t *testing.T, store StoreUnderTest, a eventstore.Append, want e
 	}
 }
 
-func wantVersions(t *testing.T, store StoreUnderTest, stream string, want int) {
+func wantVersions(t *testing.T, store ReaderUnderTest, stream string, want int) {
 	t.Helper()
 	events, err := store.ReadStream(t.Context(), stream, 1, 100)
 	if err != nil {
@@ -112,9 +131,12 @@ func wantVersions(t *testing.T, store StoreUnderTest, stream string, want int) {
 	}
 }
 
-func readAll(ctx context.Context, store StoreUnderTest, limit int) ([]eventstore.Event, eventstore.Cursor, error) {
+func readAll(ctx context.Context, store ReaderUnderTest, limit int) ([]eventstore.Event, eventstore.Cursor, error) {
+	return readOn(ctx, store, "", limit)
+}
+
+func readOn(ctx context.Context, store ReaderUnderTest, cursor eventstore.Cursor, limit int) ([]eventstore.Event, eventstore.Cursor, error) {
 	var all []eventstore.Event
-	var cursor eventstore.Cursor
 	for {
 		page, err := store.ReadLog(ctx, cursor, limit, 0)
 		if err != nil {
@@ -130,7 +152,7 @@ func readAll(ctx context.Context, store StoreUnderTest, limit int) ([]eventstore
 	}
 }
 
-func readAsAppended(t *testing.T, store StoreUnderTest) {
+func readAsAppended(t *testing.T, store ReaderUnderTest) {
 	stream := newStream()
 	events := newEvents(2)
 	events[0].Sealed, events[0].KeyID = []byte{0, 255, 1}, uuid.NewString()
@@ -577,7 +599,7 @@ func bulkRace(t *testing.T, store StoreUnderTest) {
 	}
 }
 
-func streamFrom(t *testing.T, store StoreUnderTest) {
+func streamFrom(t *testing.T, store ReaderUnderTest) {
 	stream := newStream()
 	mustAppend(t, store, eventstore.Append{Stream: stream, Expected: eventstore.NoStream, Events: newEvents(5)})
 	mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(1)})
@@ -601,7 +623,7 @@ func streamFrom(t *testing.T, store StoreUnderTest) {
 	wantVersions(t, store, newStream(), 0)
 }
 
-func logPages(t *testing.T, store StoreUnderTest) {
+func logPages(t *testing.T, store ReaderUnderTest) {
 	const streams, each = 5, 4
 	for range streams {
 		mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(each)})
@@ -624,7 +646,7 @@ func logPages(t *testing.T, store StoreUnderTest) {
 	}
 }
 
-func remainingTold(t *testing.T, store StoreUnderTest) {
+func remainingTold(t *testing.T, store ReaderUnderTest) {
 	const streams, each = 4, 5
 	for range streams {
 		mustAppend(t, store, eventstore.Append{Stream: newStream(), Expected: eventstore.NoStream, Events: newEvents(each)})
@@ -651,7 +673,7 @@ func remainingTold(t *testing.T, store StoreUnderTest) {
 	}
 }
 
-func cursorResumes(t *testing.T, store StoreUnderTest) {
+func cursorResumes(t *testing.T, store ReaderUnderTest) {
 	empty, head, err := readAll(t.Context(), store, 10)
 	if err != nil || len(empty) != 0 {
 		t.Fatalf("an empty log has %d events, %v", len(empty), err)
@@ -674,7 +696,7 @@ func cursorResumes(t *testing.T, store StoreUnderTest) {
 	}
 }
 
-func cursorInvalid(t *testing.T, store StoreUnderTest) {
+func cursorInvalid(t *testing.T, store ReaderUnderTest) {
 	for _, cursor := range []eventstore.Cursor{"x", "AAAA", "not a cursor"} {
 		if _, err := store.ReadLog(t.Context(), cursor, 10, 0); !errors.Is(err, eventstore.ErrCursorInvalid) {
 			t.Errorf("cursor %q: %v, want ErrCursorInvalid", cursor, err)
@@ -682,7 +704,7 @@ func cursorInvalid(t *testing.T, store StoreUnderTest) {
 	}
 }
 
-func headWaits(t *testing.T, store StoreUnderTest) {
+func headWaits(t *testing.T, store ReaderUnderTest) {
 	_, head, err := readAll(t.Context(), store, 10)
 	if err != nil {
 		t.Fatal(err)

@@ -26,6 +26,7 @@ import (
 // flow is a log on a real PostgreSQL and a broker on a real RabbitMQ.
 type flow struct {
 	log        *postgres.Log
+	urls       database.URLs
 	url        string
 	connection *broker.Connection
 }
@@ -34,7 +35,7 @@ var users = broker.Topology{Queue: "credentials.access", Bindings: []string{"ide
 
 func newFlow(t testing.TB) flow {
 	t.Helper()
-	urls := teststack.Database(t, database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()})
+	urls := teststack.Database(t, append(tables(), database.Migrations{Schema: postgres.Schema, Files: postgres.Migrations()})...)
 	pool, err := database.Open(t.Context(), urls.Runtime, "test", 20)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
@@ -48,7 +49,7 @@ func newFlow(t testing.TB) flow {
 		require.NoError(t, <-ended)
 	})
 	url := teststack.VirtualHost(t)
-	return flow{log: log, url: url, connection: connect(t, url, slog.New(slog.DiscardHandler))}
+	return flow{log: log, urls: urls, url: url, connection: connect(t, url, slog.New(slog.DiscardHandler))}
 }
 
 func connect(t testing.TB, url string, logger *slog.Logger) *broker.Connection {

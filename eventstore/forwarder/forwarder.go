@@ -67,6 +67,9 @@ type Config struct {
 	Interval time.Duration
 	// Batch is how many events are read and published at once; 500 where 0.
 	Batch int
+	// Unpublished are types of events that nobody is meant to get from the broker:
+	// they stay in the log. Else the first of them would wait for a queue.
+	Unpublished []string
 	// Tracers makes a span of each batch in the traces that its events came from;
 	// nil for none.
 	Tracers trace.TracerProvider
@@ -80,6 +83,7 @@ type Forwarder struct {
 	tracers      trace.TracerProvider
 	interval     time.Duration
 	batch        int
+	unpublished  []string
 	saveInterval time.Duration
 	passOver     time.Duration
 	// unwanted are the routing keys without a queue, as this lead has found them.
@@ -141,6 +145,7 @@ func New[L Leadership](log Log[L], config Config) *Forwarder {
 		tracers:      config.Tracers,
 		interval:     config.Interval,
 		batch:        config.Batch,
+		unpublished:  config.Unpublished,
 		saveInterval: saveInterval,
 		passOver:     passOver,
 	}
@@ -210,8 +215,8 @@ func (f *Forwarder) follow(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("forward: %w", err)
 		}
-		if len(page.Events) > 0 {
-			if err := f.publish(ctx, leadership, page.Events); err != nil {
+		if wanted := f.wanted(page.Events); len(wanted) > 0 {
+			if err := f.publish(ctx, leadership, wanted); err != nil {
 				return err
 			}
 		}
@@ -229,6 +234,15 @@ func (f *Forwarder) follow(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// wanted are the events that are for the broker.
+func (f *Forwarder) wanted(events []eventstore.Event) []eventstore.Event {
+	stays := func(event eventstore.Event) bool { return slices.Contains(f.unpublished, event.Type) }
+	if !slices.ContainsFunc(events, stays) {
+		return events
+	}
+	return slices.DeleteFunc(slices.Clone(events), stays)
 }
 
 // publish tries until every event is confirmed or passed over, the lead is lost,

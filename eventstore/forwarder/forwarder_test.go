@@ -28,7 +28,11 @@ import (
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(tidy{m}) }
+func TestMain(m *testing.M) {
+	if !isProcess() {
+		goleak.VerifyTestMain(tidy{m})
+	}
+}
 
 // tidy closes the idle connections to the management API, which are no leak.
 type tidy struct{ *testing.M }
@@ -289,6 +293,28 @@ func (u unwantedBy) PublishBatch(ctx context.Context, events []eventstore.Event)
 		return err
 	}
 	return fmt.Errorf("publish: %w", &unroutable)
+}
+
+// What is not meant for the broker is neither published nor waited for.
+func TestWhatStaysInTheLogHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	log, out := newMemory(t, 12), newPipe()
+	for _, i := range []int{1, 4, 5, 6, 7} { // one of a page, and all of the next
+		log.events[i].Type, log.events[i].Stream = "test.v1.Private", "ghost-1"
+	}
+	f, text := forward(t, log, unwantedBy{out, []string{"ghost-1"}})
+	f.unpublished = []string{"test.v1.Private"}
+	running(t, f)
+	log.await(t, "save 4")
+	log.await(t, "save 8")
+	log.await(t, "save 12")
+	log.await(t, "wait 1ms")
+	out.mu.Lock()
+	tried := out.tried
+	out.mu.Unlock()
+	require.Equal(t, [][]int64{{1, 3, 4}, {9, 10, 11, 12}}, tried)
+	require.Equal(t, Stats{Leading: true, Forwarded: 7}, f.Stats())
+	require.Zero(t, text.count("queue"))
 }
 
 func TestWhatNoQueueWantsIsPassedOverInTheEnd(t *testing.T) {

@@ -97,7 +97,7 @@ func (l *Log) AppendAll(ctx context.Context, appends []eventstore.Append, comman
 	}
 	appended, err := l.appendInTurns(ctx, appends, command)
 	if err != nil {
-		return nil, fmt.Errorf("append all: %w", err)
+		return nil, fmt.Errorf("append all: %w", sole(appends, err))
 	}
 	return appended, nil
 }
@@ -286,6 +286,17 @@ func atFault(ctx context.Context, conn *pgxpool.Conn, additions []addition, refu
 			return refused
 		}
 		return &eventstore.StreamError{Stream: streams[used], Err: refused}
+	}
+	return refused
+}
+
+// sole names the stream of a bulk of one, which needs no look.
+func sole(appends []eventstore.Append, refused error) error {
+	var reserved *eventstore.ReservedError
+	var named *eventstore.StreamError
+	isRefusal := errors.Is(refused, eventstore.ErrWrongVersion) || errors.Is(refused, eventstore.ErrEventIDUsed) || errors.As(refused, &reserved)
+	if len(appends) == 1 && isRefusal && !errors.As(refused, &named) {
+		return &eventstore.StreamError{Stream: appends[0].Stream, Err: refused}
 	}
 	return refused
 }

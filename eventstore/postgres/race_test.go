@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/muster-id/muster/eventstore"
-	"github.com/muster-id/muster/eventstore/backoff"
+	"github.com/muster-id/muster/eventstore/eventtest"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/teststack"
 )
@@ -29,7 +29,7 @@ func TestNoEventIsLateThatWasCommittedBesideOpenTransactions(t *testing.T) {
 	other := openLog(t, log.urls) // of another process than the writers
 	run(t, log.Log)
 	run(t, other)
-	if err := punctual(t, log, other, 5*time.Second, time.Second); err != nil {
+	if err := punctual(t, log, other, 3*time.Second, time.Second); err != nil {
 		t.Error(err)
 	}
 }
@@ -55,28 +55,32 @@ func punctual(t *testing.T, log fixture, reader *Log, length, wait time.Duration
 	cursor := log.reader().encode(from)
 
 	clock := newFairClock(t, log)
-	writing, stop := context.WithTimeout(t.Context(), length)
+	writing, stop := context.WithCancel(t.Context())
 	defer stop()
 	var working sync.WaitGroup
+	working.Go(func() {
+		defer stop()
+		_ = clock.Sleep(writing, length) // it ends with the test at the latest
+	})
 	for i, database := range []secret.String{log.urls.Runtime, teststack.Admin(t)} {
-		working.Go(func() { stayOpen(writing, t, database, uint64(i)) })
+		working.Go(func() { stayOpen(writing, t, clock, database, uint64(i)) })
 	}
 	streams := make([]string, 48)
 	for i := range streams {
 		streams[i] = newStream()
 	}
 	var mu sync.Mutex
-	committed := make(map[uuid.UUID]moment)
+	committed := make(map[uuid.UUID]eventtest.Moment)
 	for w := range 24 {
 		working.Go(func() {
 			dice := rand.New(rand.NewPCG(11, uint64(w)))
-			for backoff.Sleep(writing, time.Duration(50+dice.IntN(150))*time.Millisecond) == nil {
+			for clock.Sleep(writing, time.Duration(50+dice.IntN(150))*time.Millisecond) == nil {
 				events, err := writeAdversely(t, log.Log, dice, streams[dice.IntN(len(streams))])
 				if err != nil {
 					t.Errorf("writer: %v", err)
 					return
 				}
-				at := clock.now()
+				at := clock.Now()
 				log.bell.ring() // as Append does after its commit
 				log.notifier.wake()
 				mu.Lock()
@@ -94,13 +98,16 @@ func punctual(t *testing.T, log fixture, reader *Log, length, wait time.Duration
 	}()
 
 	var delivered []eventstore.Event
-	arrived := make(map[uuid.UUID]moment)
+	arrived := make(map[uuid.UUID]eventtest.Moment)
 	for last := false; ; {
 		page, err := reader.ReadLog(t.Context(), cursor, defaultPage, wait)
+		if starved(err) {
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := clock.now()
+		at := clock.Now()
 		for _, event := range page.Events {
 			arrived[event.ID] = at
 		}
@@ -120,7 +127,7 @@ func punctual(t *testing.T, log fixture, reader *Log, length, wait time.Duration
 }
 
 // stayOpen keeps a transaction with an id open for most of the time.
-func stayOpen(ctx context.Context, t *testing.T, database secret.String, seed uint64) {
+func stayOpen(ctx context.Context, t *testing.T, clock *eventtest.FairClock, database secret.String, seed uint64) {
 	dice := rand.New(rand.NewPCG(13, seed))
 	conn, err := pgx.Connect(ctx, database.Reveal())
 	if err != nil {
@@ -132,7 +139,7 @@ func stayOpen(ctx context.Context, t *testing.T, database secret.String, seed ui
 		if _, err := conn.Exec(ctx, `BEGIN; SELECT pg_current_xact_id(); SAVEPOINT inner_one`); err != nil {
 			return // only the end of ctx
 		}
-		if backoff.Sleep(ctx, time.Duration(400+dice.IntN(400))*time.Millisecond) != nil {
+		if clock.Sleep(ctx, time.Duration(400+dice.IntN(400))*time.Millisecond) != nil {
 			return
 		}
 		if _, err := conn.Exec(ctx, `ROLLBACK`); err != nil {
@@ -143,7 +150,7 @@ func stayOpen(ctx context.Context, t *testing.T, database secret.String, seed ui
 
 // lateness tells which events took longer than promptly by the fair clock, and
 // logs by the clock on the wall how long they took.
-func lateness(t testing.TB, committed, arrived map[uuid.UUID]moment) error {
+func lateness(t testing.TB, committed, arrived map[uuid.UUID]eventtest.Moment) error {
 	t.Helper()
 	var took, fair []time.Duration
 	var late int
@@ -153,9 +160,9 @@ func lateness(t testing.TB, committed, arrived map[uuid.UUID]moment) error {
 			continue // compare tells
 		}
 		// It may arrive before its writer is told of its commit.
-		took = append(took, max(got.wall.Sub(at.wall), 0))
-		fair = append(fair, max(got.fair-at.fair, 0))
-		if got.fair-at.fair > promptly {
+		took = append(took, max(got.Wall.Sub(at.Wall), 0))
+		fair = append(fair, max(got.Fair-at.Fair, 0))
+		if got.Fair-at.Fair > promptly {
 			late++
 		}
 	}
@@ -176,65 +183,16 @@ func lateness(t testing.TB, committed, arrived map[uuid.UUID]moment) error {
 	return nil
 }
 
-// moment is a time by the clock on the wall and by the fair clock.
-type moment struct {
-	wall time.Time
-	fair time.Duration
-}
-
-// fairClock tells how much time the machine has had for its work, so that a test
-// can hold the reader to a bound and not the machine. A beat is a pause and a
-// plain query; one that takes longer than it should counts as one that does not:
-// what starves the reader, its process or its server, starves the clock too. What
-// makes the reader wait, and not the server, does not.
-type fairClock struct {
-	mu   sync.Mutex
-	fair time.Duration
-}
-
-const (
-	beatPause = 5 * time.Millisecond
-	beatMost  = 10 * time.Millisecond
-)
-
-func newFairClock(t *testing.T, log fixture) *fairClock {
+// newFairClock beats with the newest events, which is what a reader asks for too.
+func newFairClock(t *testing.T, log fixture) *eventtest.FairClock {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), log.urls.Runtime.Reveal())
 	if err != nil {
 		t.Fatal(err)
 	}
-	clock := &fairClock{}
-	ctx, cancel := context.WithCancel(t.Context())
-	var beating sync.WaitGroup
-	beating.Go(func() {
-		defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // nothing is pending
-		for before := time.Now(); ; {
-			if backoff.Sleep(ctx, beatPause) != nil {
-				return
-			}
-			var events int
-			if err := conn.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM log.events ORDER BY "offset" DESC LIMIT 100) AS e`).Scan(&events); err != nil {
-				if ctx.Err() == nil {
-					t.Error(err)
-				}
-				return
-			}
-			after := time.Now()
-			clock.mu.Lock()
-			clock.fair += min(after.Sub(before), beatMost)
-			clock.mu.Unlock()
-			before = after
-		}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) }) // after the clock has ended
+	return eventtest.NewFairClock(t, func(ctx context.Context) error {
+		var events int
+		return conn.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM log.events ORDER BY "offset" DESC LIMIT 100) AS e`).Scan(&events)
 	})
-	t.Cleanup(func() {
-		cancel()
-		beating.Wait()
-	})
-	return clock
-}
-
-func (c *fairClock) now() moment {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return moment{time.Now(), c.fair}
 }

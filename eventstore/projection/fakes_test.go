@@ -253,12 +253,12 @@ func (l *fakeLog) page(after eventstore.Cursor, limit int) (eventstore.Page, <-c
 	start := 0
 	if after != "" {
 		epoch, offset, _ := strings.Cut(string(after), ":")
-		if epoch != strconv.FormatInt(l.epoch, 10) {
-			return eventstore.Page{}, nil, eventstore.ErrEpochChanged
-		}
 		var err error
 		if start, err = strconv.Atoi(offset); err != nil {
 			return eventstore.Page{}, nil, eventstore.ErrCursorInvalid
+		}
+		if epoch != strconv.FormatInt(l.epoch, 10) {
+			return eventstore.Page{}, nil, eventstore.ErrEpochChanged
 		}
 	}
 	head := len(l.events)

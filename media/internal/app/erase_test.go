@@ -42,7 +42,7 @@ func TestOfSomebodyWhoIsErasedNothingIsLeft(t *testing.T) {
 	for range 2 { // the second time there is nothing to do
 		w.erase(t, ada)
 	}
-	teststack.Eventually(t, "all keys but bob's two are destroyed", func() bool { return w.keyring.alive() == 2 })
+	teststack.Eventually(t, "all keys but bob's two are destroyed", func() bool { return w.keyring.Alive() == 2 })
 	teststack.Eventually(t, "no file of hers is listed", func() bool { return len(w.list(t, ada, false)) == 0 })
 	if seen, err := w.get(t, bob, shared.ID); err != nil || len(seen.Readers) > 0 {
 		t.Errorf("the access list holds %v, %v", seen.Readers, err)
@@ -155,7 +155,7 @@ func TestAnErasureThatWasCutShortGoesOn(t *testing.T) {
 	if cuts != 4 {
 		t.Errorf("it was cut short %d times, want once for the avatar and once for each file", cuts)
 	}
-	teststack.Eventually(t, "all keys are destroyed", func() bool { return w.keyring.alive() == 0 })
+	teststack.Eventually(t, "all keys are destroyed", func() bool { return w.keyring.Alive() == 0 })
 	teststack.Eventually(t, "all files are doomed", func() bool { return w.count(t, `SELECT count(*) FROM storage.objects WHERE state <> 'doomed'`) == 0 })
 	w.sweep(t)
 	w.clock.pass(swept)

@@ -453,7 +453,7 @@ func TestADeletedFileIsGoneWithObjectAndKey(t *testing.T) {
 			if err := w.remove(t, by, f.ID, admin); !errors.Is(err, app.ErrNotFound) {
 				t.Errorf("again: %v, want ErrNotFound", err)
 			}
-			teststack.Eventually(t, "the file's key is destroyed", func() bool { return w.keyring.alive() == 0 })
+			teststack.Eventually(t, "the file's key is destroyed", func() bool { return w.keyring.Alive() == 0 })
 			w.sweep(t)
 			w.holds(t)
 			w.clock.pass(swept)
@@ -560,7 +560,7 @@ func TestAnOriginIsSealedUnderTheFilesKey(t *testing.T) {
 	t.Parallel()
 	w, ada := newWorld(t), uuid.New()
 	f := w.upload(t, ada)
-	if keys := w.keyring.alive(); keys != 1 {
+	if keys := w.keyring.Alive(); keys != 1 {
 		t.Errorf("%d keys for one file", keys)
 	}
 	events, err := w.log.ReadStream(t.Context(), file.Stream(f.ID), 1, 10)

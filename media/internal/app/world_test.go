@@ -3,7 +3,6 @@ package app_test
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"image"
 	"image/color"
@@ -23,6 +22,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"github.com/muster-id/muster/eventstore"
+	"github.com/muster-id/muster/eventstore/eventtest"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/projection"
 	"github.com/muster-id/muster/eventstore/seal"
@@ -65,7 +65,7 @@ type world struct {
 	pool    *pgxpool.Pool
 	log     *faulty
 	rows    *store.Store
-	keyring *keyring
+	keyring *eventtest.Keyring
 	clock   *clock
 	s3      teststack.S3
 	line    *teststack.Line
@@ -122,7 +122,7 @@ func stillWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{keyring: &keyring{keys: map[string]seal.Key{}}, clock: &clock{now: time.Now()}, s3: teststack.Bucket(t)}
+	w := &world{keyring: eventtest.NewKeyring(), clock: &clock{now: time.Now()}, s3: teststack.Bucket(t)}
 	if w.pool, err = database.Open(t.Context(), teststack.Database(t, sets...).Runtime, t.Name(), 12); err != nil {
 		t.Fatal(err)
 	}
@@ -222,57 +222,6 @@ func (c *clock) pass(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
-}
-
-// keyring is identity's, in memory.
-type keyring struct {
-	mu   sync.Mutex
-	keys map[string]seal.Key
-}
-
-func (k *keyring) Make(_ context.Context, n int) ([]seal.Key, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	made := make([]seal.Key, n)
-	for i := range made {
-		bytes := make([]byte, seal.KeySize)
-		_, _ = rand.Read(bytes) // never fails
-		made[i] = seal.Key{ID: uuid.NewString(), State: seal.Alive, Bytes: seal.NewSecret(bytes)}
-		k.keys[made[i].ID] = made[i]
-	}
-	return made, nil
-}
-
-func (k *keyring) Get(_ context.Context, ids []string) (map[string]seal.Key, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	found := make(map[string]seal.Key, len(ids))
-	for _, id := range ids {
-		found[id] = k.keys[id] // the zero key is unknown
-	}
-	return found, nil
-}
-
-func (k *keyring) Destroy(_ context.Context, ids []string) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, id := range ids {
-		k.keys[id] = seal.Key{ID: id, State: seal.Destroyed}
-	}
-	return nil
-}
-
-// alive counts the keys that open something.
-func (k *keyring) alive() int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	count := 0
-	for _, key := range k.keys {
-		if key.State == seal.Alive {
-			count++
-		}
-	}
-	return count
 }
 
 // settle waits until the rows hold all that is in the log, which a busy machine

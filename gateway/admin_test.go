@@ -194,6 +194,9 @@ func bodies() map[string]string {
 		setRoles:   `{"userId":"` + eve + `","roles":["admin"]}`,
 		deleteUser: `{"userId":"` + eve + `"}`,
 		check:      `{}`,
+
+		listEvents:     `{}`,
+		getUserHistory: `{"userId":"` + eve + `"}`,
 	})
 	return all
 }
@@ -201,7 +204,7 @@ func bodies() map[string]string {
 func TestWhoMayAdminister(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, nil)
-	auditorMay := map[string]bool{getUser: true, listUsers: true, check: true, listProjections: true, listParked: true, listSkipped: true, getParked: true}
+	auditorMay := map[string]bool{getUser: true, listUsers: true, check: true, listProjections: true, listParked: true, listSkipped: true, getParked: true, listEvents: true, getUserHistory: true}
 	for procedure, body := range bodies() {
 		w.post(procedure, body).refused(t, http.StatusUnauthorized, musterv1.Reason_REASON_UNAUTHENTICATED, "")
 		for _, bearer := range []string{w.bearer(nil), w.bearerOf("owner", "Admin", "administrator")} {

@@ -24,11 +24,13 @@ import (
 	"github.com/muster-id/muster/platform/access"
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/observed"
+	"github.com/muster-id/muster/platform/overview"
 	"github.com/muster-id/muster/platform/process"
 	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/platform/token"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/media/v1/mediav1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
@@ -171,6 +173,17 @@ func (s *Service) handlers(config Config, policy *browser.Policy, tokens *consis
 		Logger:   s.logger,
 		Timeout:  config.UpstreamTimeout,
 	}, options))
+	views := map[string]eventlogv1connect.EventViewServiceClient{
+		"identity": clientOf(s.upstreams.identity, eventlogv1connect.NewEventViewServiceClient),
+		"media":    clientOf(s.upstreams.media, eventlogv1connect.NewEventViewServiceClient),
+	}
+	mux.Handle(musterv1connect.NewEventServiceHandler(&rpc.Events{
+		Logs:     overview.Logs{Views: views, Timeout: config.UpstreamTimeout},
+		Accounts: views["identity"],
+		Pages:    pages,
+		Logger:   s.logger,
+		Timeout:  config.UpstreamTimeout,
+	}, options))
 	site.Mount(mux, s.readiness, s.keys)
 	docs.Mount(mux)
 	serve.Diagnostics(mux, func() bool { return s.readiness.State(context.Background()).Ready }, publicServices()...)
@@ -277,6 +290,7 @@ func publicServices() []protoreflect.ServiceDescriptor {
 		musterv1.File_muster_v1_media_proto.Services().ByName("MediaService"),
 		musterv1.File_muster_v1_admin_proto.Services().ByName("AdminService"),
 		musterv1.File_muster_v1_operations_proto.Services().ByName("OperationsService"),
+		musterv1.File_muster_v1_event_proto.Services().ByName("EventService"),
 		musterv1.File_muster_v1_health_proto.Services().ByName("HealthService"),
 	}
 }

@@ -32,6 +32,7 @@ import (
 	credentialsv1 "github.com/muster-id/muster/proto/gen/go/muster/credentials/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	eventlogv1 "github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	identityv1 "github.com/muster-id/muster/proto/gen/go/muster/identity/v1"
 	"github.com/muster-id/muster/proto/gen/go/muster/identity/v1/identityv1connect"
 	mediav1 "github.com/muster-id/muster/proto/gen/go/muster/media/v1"
@@ -70,11 +71,13 @@ type world struct {
 	status map[string]*statusFake
 	// projections are those of each service.
 	projections map[string]*projectionsFake
-	gateway     *Service
-	base        string
-	client      *http.Client
-	key         ed25519.PrivateKey
-	logs        *syncBuffer
+	// views are those of the services that keep a log.
+	views   map[string]*viewFake
+	gateway *Service
+	base    string
+	client  *http.Client
+	key     ed25519.PrivateKey
+	logs    *syncBuffer
 
 	stopIdentity, stopCredentials, stopMedia, stopGateway context.CancelFunc
 }
@@ -96,6 +99,7 @@ func newWorld(t *testing.T, change func(*Config)) *world {
 	w.projections = map[string]*projectionsFake{
 		"identity": newProjectionsFake("users", "avatars"), "credentials": newProjectionsFake("access"), "media": newProjectionsFake("files"),
 	}
+	w.views = map[string]*viewFake{"identity": newViewFake("identity"), "media": newViewFake("media")}
 	w.identity = &identityFake{
 		register: func(context.Context, *identityv1.RegisterUserRequest) (*identityv1.RegisterUserResponse, error) {
 			return &identityv1.RegisterUserResponse{UserId: ada, Position: position}, nil
@@ -203,6 +207,9 @@ func (w *world) upstream(folder, name string, mount func(*http.ServeMux, connect
 	mount(mux, options)
 	mux.Handle(statusv1connect.NewStatusServiceHandler(w.status[name], options))
 	mux.Handle(projectionv1connect.NewProjectionServiceHandler(w.projections[name], options))
+	if view, keepsLog := w.views[name]; keepsLog {
+		mux.Handle(eventlogv1connect.NewEventViewServiceHandler(view, options))
+	}
 	serve.Diagnostics(mux, func() bool { return true })
 	server, err := serve.New(serve.ServerConfig{Name: name, Address: "127.0.0.1:0", Handler: mux, TLS: self.ServerTLS(), Logger: logger})
 	if err != nil {

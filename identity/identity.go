@@ -17,6 +17,7 @@ import (
 	"github.com/muster-id/muster/eventstore/operations"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/eventstore/view"
 	"github.com/muster-id/muster/identity/internal/app"
 	"github.com/muster-id/muster/identity/internal/keyring"
 	"github.com/muster-id/muster/identity/internal/rpc"
@@ -185,6 +186,16 @@ func (s *Service) bind(config Config, self certificate.Identity, identity app.Ap
 	mux.Handle(keyringv1connect.NewKeyringServiceHandler(rpc.NewKeyring(ring), options))
 	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), options))
 	mux.Handle(eventlogv1connect.NewLogServiceHandler(eventlog.NewKeeper(s.log), options))
+	mux.Handle(eventlogv1connect.NewEventViewServiceHandler(view.NewHandler(view.Config{
+		Log:      s.log,
+		Codec:    seal.NewCodec(ring, ring, protoregistry.GlobalTypes, upcast.Step),
+		Caller:   rpc.Caller,
+		People:   s.log,
+		Accounts: rpc.NewHistory(identity),
+		Leaving:  s.leaving,
+		Now:      time.Now,
+		NewID:    uuid.NewV7,
+	}), options))
 	if err := s.observe(config); err != nil {
 		return err
 	}
@@ -265,6 +276,7 @@ func services() []protoreflect.ServiceDescriptor {
 		keyringv1.File_muster_keyring_v1_keyring_proto.Services().ByName("KeyringService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
 		eventlogv1.File_muster_eventlog_v1_log_proto.Services().ByName("LogService"),
+		eventlogv1.File_muster_eventlog_v1_view_proto.Services().ByName("EventViewService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
 		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	}

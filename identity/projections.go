@@ -13,6 +13,7 @@ import (
 	"github.com/muster-id/muster/eventstore/eventlog"
 	"github.com/muster-id/muster/eventstore/forwarder"
 	"github.com/muster-id/muster/eventstore/projection"
+	"github.com/muster-id/muster/eventstore/view"
 	"github.com/muster-id/muster/identity/internal/app"
 	"github.com/muster-id/muster/identity/internal/avatars"
 	"github.com/muster-id/muster/identity/internal/eraser"
@@ -67,7 +68,7 @@ func (s *Service) follow(ctx context.Context, config Config, self certificate.Id
 			return fmt.Errorf("MUSTER_IDENTITY_BROKER_URL: %w", err)
 		}
 		f.publisher = broker.NewPublisher(f.publishing)
-		f.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: f.publisher, Logger: s.logger, Tracers: s.observed.Tracers()})
+		f.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: f.publisher, Logger: s.logger, Unpublished: view.Recorded(), Tracers: s.observed.Tracers()})
 	}
 	f.users = projection.New(projection.Config{
 		Pool:       events,

@@ -21,6 +21,7 @@ import (
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/eventstore/projection"
 	"github.com/muster-id/muster/eventstore/seal"
+	"github.com/muster-id/muster/eventstore/view"
 	"github.com/muster-id/muster/media/internal/app"
 	"github.com/muster-id/muster/media/internal/eraser"
 	"github.com/muster-id/muster/media/internal/erasure"
@@ -132,7 +133,7 @@ func (s *Service) wire(ctx context.Context, config Config) error {
 			return fmt.Errorf("MUSTER_MEDIA_BROKER_URL: %w", err)
 		}
 		s.publisher = broker.NewPublisher(s.connection)
-		s.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: s.publisher, Logger: s.logger, Tracers: s.observed.Tracers()})
+		s.forwarder = forwarder.New(s.log, forwarder.Config{Publisher: s.publisher, Logger: s.logger, Unpublished: view.Recorded(), Tracers: s.observed.Tracers()})
 	}
 	media := s.assemble(config, self)
 	return s.bind(config, self, media)
@@ -205,6 +206,21 @@ func (s *Service) follow(rows projection.Projection, codec projection.Decoder, l
 	})
 }
 
+// view shows operators media's events, with keys that are asked for each time.
+func (s *Service) view(config Config) *view.Handler {
+	toIdentity := s.upstreams[identity]
+	keyring := keyringv1connect.NewKeyringServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors())
+	return view.NewHandler(view.Config{
+		Log:     s.log,
+		Codec:   seal.NewCodec(seal.RemoteKeys(keyring), seal.RemoteMaker(keyring), protoregistry.GlobalTypes, upcast.Step),
+		Caller:  rpc.Caller,
+		People:  eventlog.NewClient(eventlogv1connect.NewEventLogServiceClient(toIdentity, config.IdentityURL, serve.ClientInterceptors())),
+		Leaving: s.leaving,
+		Now:     time.Now,
+		NewID:   uuid.NewV7,
+	})
+}
+
 // upstream is the client of another service.
 func (s *Service) upstream(self certificate.Identity, name, url string) *http.Client {
 	client := serve.InternalClient(self, name, url)
@@ -232,6 +248,7 @@ func (s *Service) bind(config Config, self certificate.Identity, media app.App) 
 	mux.Handle(mediav1connect.NewMediaServiceHandler(rpc.NewMedia(media), serve.Interceptors(uploads)))
 	mux.Handle(eventlogv1connect.NewEventLogServiceHandler(eventlog.NewHandler(eventlog.Patient(s.log, s.leaving)), options))
 	mux.Handle(eventlogv1connect.NewLogServiceHandler(eventlog.NewKeeper(s.log), options))
+	mux.Handle(eventlogv1connect.NewEventViewServiceHandler(s.view(config), options))
 	if err := s.observe(config); err != nil {
 		return err
 	}
@@ -324,6 +341,7 @@ func services() []protoreflect.ServiceDescriptor {
 		mediav1.File_muster_media_v1_media_proto.Services().ByName("MediaService"),
 		eventlogv1.File_muster_eventlog_v1_eventlog_proto.Services().ByName("EventLogService"),
 		eventlogv1.File_muster_eventlog_v1_log_proto.Services().ByName("LogService"),
+		eventlogv1.File_muster_eventlog_v1_view_proto.Services().ByName("EventViewService"),
 		statusv1.File_muster_status_v1_status_proto.Services().ByName("StatusService"),
 		projectionv1.File_muster_projection_v1_projection_proto.Services().ByName("ProjectionService"),
 	}

@@ -18,7 +18,7 @@ func grants(role string) []string {
 	case Admin:
 		return []string{every}
 	case Auditor:
-		return []string{"users.read", "services.read", "projections.read"}
+		return []string{"users.read", "services.read", "projections.read", "events.read"}
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ type method struct {
 	service       *service
 	Name, Comment string
 	access        accessOption
+	// Streams tells that it gives answer after answer.
+	Streams bool
 	// request and response, with an example of each as it stands in the proto.
 	request, response               *message
 	exampleRequest, exampleResponse *value
@@ -276,6 +278,8 @@ func (r *reader) readField(f *protogen.Field) (*field, error) {
 			made.kind.scalar = "timestamp"
 		case "google.protobuf.Duration":
 			made.kind.scalar = "duration"
+		case "google.protobuf.Struct":
+			made.kind.scalar = "object"
 		default:
 			if made.kind.message = r.messages[name]; made.kind.message == nil {
 				return nil, fmt.Errorf("%s is of a message outside %s", f.Desc.FullName(), documented)
@@ -320,12 +324,13 @@ func (r *reader) readMethod(of *service, m *protogen.Method) (*method, error) {
 		Comment:  r.comment(m.Comments),
 		request:  r.messages[m.Input.Desc.FullName()],
 		response: r.messages[m.Output.Desc.FullName()],
+		Streams:  m.Desc.IsStreamingServer(),
 	}
 	if made.Comment == "" || made.request == nil || made.response == nil {
 		return nil, errors.New("it has no comment, or a message of another package")
 	}
-	if m.Desc.IsStreamingClient() || m.Desc.IsStreamingServer() {
-		return nil, errors.New("streams are not known to the documentation")
+	if m.Desc.IsStreamingClient() {
+		return nil, errors.New("streams of requests are not known to the documentation")
 	}
 	if found, err := r.options.read(m.Desc, optionAccess, &made.access); err != nil || !found {
 		return nil, errors.Join(errors.New("who may call it is not declared"), err)

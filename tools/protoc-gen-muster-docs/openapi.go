@@ -25,6 +25,7 @@ var scalars = map[string][]facet{
 	"bytes":     {{"type", "string"}, {"contentEncoding", "base64"}},
 	"timestamp": {{"type", "string"}, {"format", "date-time"}},
 	"duration":  {{"type", "string"}, {"pattern", `^-?[0-9]+(\.[0-9]+)?s$`}},
+	"object":    {{"type", "object"}},
 }
 
 // Where references lead to.
@@ -35,7 +36,7 @@ const (
 
 const apiDescription = `Register, sign in, keep a profile with an avatar and files; administer accounts.
 
-Each procedure is a POST of a JSON object to its path, ` + "`{}`" + ` at least, with the header ` + "`Content-Type: application/json`" + `. The same paths speak gRPC and gRPC-Web. The documentation for people is served at ` + "`/docs`" + `.`
+Each procedure is a POST of a JSON object to its path, ` + "`{}`" + ` at least, with the header ` + "`Content-Type: application/json`" + `. The same paths speak gRPC and gRPC-Web. A method that streams takes and gives ` + "`application/connect+json`" + `, in which five bytes stand before each message: a flag, and its length. The documentation for people is served at ` + "`/docs`" + `.`
 
 // openAPI describes the API as OpenAPI 3.1: https://spec.openapis.org/oas/v3.1.1
 func openAPI(a *api) ([]byte, error) {
@@ -83,9 +84,13 @@ func openAPI(a *api) ([]byte, error) {
 
 func operation(m *method) *yaml.Node {
 	summary, _, _ := strings.Cut(m.Comment, ". ")
+	contentType := "application/json"
+	if m.Streams {
+		contentType = "application/connect+json"
+	}
 	body := object().
 		add("required", scalar(true)).
-		add("content", object().add("application/json", object().
+		add("content", object().add(contentType, object().
 			add("schema", reference(schemas+m.request.Name)).
 			add("example", m.exampleRequest.node()).node).node)
 	described := object().
@@ -99,9 +104,12 @@ func operation(m *method) *yaml.Node {
 	}
 	responses := object().add("200", object().
 		add("description", scalar(m.response.Comment)).
-		add("content", object().add("application/json", object().
+		add("content", object().add(contentType, object().
 			add("schema", reference(schemas+m.response.Name)).
 			add("example", m.exampleResponse.node()).node).node).node)
+	if m.Streams { // an error ends the stream, whose status is 200
+		return described.add("requestBody", body.node).add("responses", responses.node).node
+	}
 	refusals(responses, slices.Concat(m.Errors, m.General))
 	return described.add("requestBody", body.node).add("responses", responses.node).node
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -121,8 +122,26 @@ func (f *field) Required() bool { return f.rules.required }
 // Rules words what a field's value has to keep.
 func (f *field) Rules() string { return strings.Join(f.rules.words, ", ") }
 
+// curlFramed is a call of the example with the five bytes in front of it that a
+// stream needs: no flag, and the length.
+func curlFramed(m *method) string {
+	body := m.exampleRequest.print(width)
+	frame := `\000`
+	for _, b := range binary.BigEndian.AppendUint32(nil, uint32(len(body))) { //nolint:gosec // of an example
+		frame += fmt.Sprintf(`\%03o`, b)
+	}
+	lines := []string{"printf '" + frame + "%s' '" + body + "' |", "curl -N " + origin + m.Path(), "-H 'Content-Type: application/connect+json'"}
+	if !m.access.Public {
+		lines = append(lines, `-H "Authorization: Bearer $TOKEN"`)
+	}
+	return strings.Join(append(lines, "--data-binary @-"), " \\\n  ")
+}
+
 // curl is a call of the example that can be pasted into a shell.
 func curl(m *method) string {
+	if m.Streams {
+		return curlFramed(m)
+	}
 	lines := []string{"curl " + origin + m.Path(), "-H 'Content-Type: application/json'"}
 	if !m.access.Public {
 		lines = append(lines, `-H "Authorization: Bearer $TOKEN"`)
@@ -161,7 +180,7 @@ func words(comment string) template.HTML {
 func (f *field) Kind() template.HTML {
 	link := func(name string) string { return `<a href="#` + name + `">` + name + `</a>` }
 	kind := map[string]string{
-		"bool": "true or false", "double": "number", "int32": "number", "int64": "number, as text in answers", "bytes": "base64", "timestamp": "time", "duration": "duration in seconds, 1.5s",
+		"bool": "true or false", "double": "number", "int32": "number", "int64": "number, as text in answers", "bytes": "base64", "timestamp": "time", "duration": "duration in seconds, 1.5s", "object": "object",
 	}[f.kind.scalar]
 	switch {
 	case f.kind.message != nil:

@@ -10,6 +10,7 @@
 //	UploadAvatar, DeleteAvatar ──▶ media ──▶ identity.Await ──▶ shown
 //	the rest of MediaService ──▶ media
 //	OperationsService ──▶ the ProjectionService of each, at once
+//	EventService ──▶ the EventViewService of each that keeps a log, as one: platform/overview
 //	CheckServices ──▶ the StatusService of each, at once
 //
 // Rules are not decided here: they stand in the proto and in the services, whose

@@ -52,6 +52,10 @@ type Queries struct {
 	GetUser *GetUserHandler
 	// ListUsers tells accounts, page by page.
 	ListUsers *ListUsersHandler
+	// FindUser tells whose a login name is.
+	FindUser *FindUserHandler
+	// GetHistory tells how an account stood at a time.
+	GetHistory *GetHistoryHandler
 	// Await waits until what is read shows a change.
 	Await *AwaitHandler
 }
@@ -64,6 +68,8 @@ type Log interface {
 	FindCommand(ctx context.Context, command eventstore.Command) (eventstore.Position, bool, error)
 	// Reserved tells the kinds of those names that are taken.
 	Reserved(ctx context.Context, names []eventstore.Reservation) ([]string, error)
+	// Holder names the stream that has a name; empty for none.
+	Holder(ctx context.Context, name eventstore.Reservation) (stream string, err error)
 }
 
 // Hasher makes keyed hashes.
@@ -143,6 +149,8 @@ func New(config Config) App {
 			GetProfile: &GetProfileHandler{profiles: profiles},
 			GetUser:    &GetUserHandler{profiles: profiles},
 			ListUsers:  &ListUsersHandler{directory: config.Directory},
+			FindUser:   &FindUserHandler{accounts: accounts},
+			GetHistory: &GetHistoryHandler{accounts: accounts},
 			Await:      &AwaitHandler{projections: config.Projections},
 		},
 	}

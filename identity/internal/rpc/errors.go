@@ -9,12 +9,13 @@ import (
 	"github.com/muster-id/muster/identity/internal/app"
 	"github.com/muster-id/muster/identity/internal/keyring"
 	"github.com/muster-id/muster/identity/internal/user"
+	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/password"
 	"github.com/muster-id/muster/platform/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
 
-// busyRetry is when a log that was busy is worth another try.
+// busyRetry is when a log that was busy, or away, is worth another try.
 const busyRetry = time.Second
 
 // refusal is the one map from identity's errors to reasons. What is not on it
@@ -54,7 +55,7 @@ func refusal(err error) error {
 		return reason.New(musterv1.Reason_REASON_PERMISSION_DENIED, cause)
 	case errors.Is(err, app.ErrPositionInvalid):
 		return reason.New(musterv1.Reason_REASON_CONSISTENCY_TOKEN_INVALID, cause)
-	case errors.Is(err, postgres.ErrBusy):
+	case errors.Is(err, postgres.ErrBusy), database.Away(err):
 		return reason.New(musterv1.Reason_REASON_UNAVAILABLE, reason.RetryAfter(busyRetry), cause)
 	}
 	return err

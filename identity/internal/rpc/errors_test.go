@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"github.com/muster-id/muster/eventstore"
 	"github.com/muster-id/muster/eventstore/postgres"
 	"github.com/muster-id/muster/identity/internal/app"
@@ -41,6 +43,8 @@ func TestEveryErrorHasItsReason(t *testing.T) {
 		{err: eventstore.ErrWrongVersion, want: musterv1.Reason_REASON_CONFLICT},
 		{err: eventstore.ErrCommandReused, want: musterv1.Reason_REASON_IDEMPOTENCY_KEY_REUSED},
 		{err: postgres.ErrBusy, want: musterv1.Reason_REASON_UNAVAILABLE, retry: time.Second},
+		// It was lost between two statements: a fault run met it at the COMMIT.
+		{err: pgconn.ErrConnClosed, want: musterv1.Reason_REASON_UNAVAILABLE, retry: time.Second},
 	} {
 		got := refusal(fmt.Errorf("command: %w", c.err))
 		detail, _ := reason.DetailOf(got)

@@ -10,6 +10,7 @@ import (
 	"github.com/muster-id/muster/media/internal/file"
 	"github.com/muster-id/muster/media/internal/object"
 	"github.com/muster-id/muster/media/internal/picture"
+	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/reason"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
@@ -50,7 +51,7 @@ func refusal(err error) error {
 		return reason.New(musterv1.Reason_REASON_CONFLICT, cause)
 	case errors.Is(err, object.ErrUnavailable):
 		return reason.New(musterv1.Reason_REASON_STORAGE_UNAVAILABLE, reason.RetryAfter(storageRetry), cause)
-	case errors.Is(err, postgres.ErrBusy):
+	case errors.Is(err, postgres.ErrBusy), database.Away(err):
 		return reason.New(musterv1.Reason_REASON_UNAVAILABLE, reason.RetryAfter(busyRetry), cause)
 	}
 	return err

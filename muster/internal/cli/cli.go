@@ -19,6 +19,7 @@ type commands struct {
 	Down       down        `cmd:"" help:"Stop what \"up\" runs in a data directory."`
 	Projection projections `cmd:"" help:"Rebuild, verify and look at the rows that are made from events, while everything runs."`
 	Parked     parked      `cmd:"" help:"Look at events that could not be applied, and retry or skip them."`
+	Events     events      `cmd:"" help:"See what happened: list events, follow them, one stream's, or a person's and how the account stood at a time."`
 	Log        logs        `cmd:"" help:"What has happened to the event logs: restores, fail-overs; and how to tell Muster of one."`
 	Serve      serveOne    `cmd:"" passthrough:"" help:"Run one service. \"serve SERVICE --help\" lists its settings."`
 	Stack      stack       `cmd:"" help:"The private servers alone."`

@@ -1,5 +1,5 @@
-// Package operator works on the projections of a running Muster from outside:
-// it calls the ProjectionService of each service directly, over mTLS, under a
+// Package operator works on the projections of a running Muster from outside, and
+// looks into its event logs: it calls each service directly, over mTLS, under a
 // certificate of its own. Nobody has to be able to sign in for it, so it is what
 // is left when sign-in itself is what has to be mended.
 //
@@ -12,5 +12,7 @@
 //	operator.go    all services at once: what they have, which one has a name
 //	projection.go  one projection
 //	watch.go       waiting for an operation's end, through outages
+//	log.go         what has happened to the event logs
+//	events.go      what is in them: listed, followed, and of one account
 //	errors.go      what went wrong, in words for people
 package operator

@@ -59,10 +59,17 @@ func next(refusal *musterv1.ErrorDetail) string {
 	case musterv1.Reason_REASON_NOT_CAUGHT_UP:
 		return "Run the command again after a moment; `muster projection list` tells how far behind it is."
 	case musterv1.Reason_REASON_NOT_FOUND:
-		if field := refusal.GetField(); field == "stream" || field == "version" {
+		switch refusal.GetField() {
+		case "stream", "version":
 			return "`muster parked list` shows what is parked."
+		case "userId", "loginName":
+			return "Who was erased has no name any more, and is found by the id."
+		case "at":
+			return "Name a later time with --at."
 		}
 		return "`muster projection list` shows the names that there are."
+	case musterv1.Reason_REASON_EPOCH_CHANGED:
+		return "`muster log status` tells what has happened to it; then run the command again."
 	case musterv1.Reason_REASON_INTERNAL: // whoever works here is the operator
 		return fmt.Sprintf("The log of the service tells what, under request id %s.", refusal.GetRequestId())
 	}

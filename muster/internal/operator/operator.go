@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/muster-id/muster/platform/certificate"
+	"github.com/muster-id/muster/platform/overview"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
@@ -33,6 +34,7 @@ const (
 type Client struct {
 	clients  map[string]projectionv1connect.ProjectionServiceClient
 	logs     map[string]eventlogv1connect.LogServiceClient
+	events   overview.Logs
 	idle     []*http.Client
 	pause    time.Duration
 	patience time.Duration
@@ -47,6 +49,7 @@ func Open(places Places) (*Client, error) {
 	c := &Client{
 		clients: make(map[string]projectionv1connect.ProjectionServiceClient, len(services)),
 		logs:    make(map[string]eventlogv1connect.LogServiceClient, len(keepers)),
+		events:  overview.Logs{Views: make(map[string]eventlogv1connect.EventViewServiceClient, len(keepers)), Timeout: beginBound},
 		pause:   pause, patience: patience,
 	}
 	for _, service := range services {
@@ -54,6 +57,7 @@ func Open(places Places) (*Client, error) {
 		c.clients[service] = projectionv1connect.NewProjectionServiceClient(client, places.URLs[service], serve.ClientInterceptors())
 		if slices.Contains(keepers, service) {
 			c.logs[service] = eventlogv1connect.NewLogServiceClient(client, places.URLs[service], serve.ClientInterceptors())
+			c.events.Views[service] = eventlogv1connect.NewEventViewServiceClient(client, places.URLs[service], serve.ClientInterceptors())
 		}
 		c.idle = append(c.idle, client)
 	}

@@ -1,5 +1,6 @@
 // Package operatortest is a Muster without anything in it: the ProjectionService
-// of each service, over mTLS as in a real one, with answers that a test writes.
+// of each service, and the EventViewService of those that keep a log, over mTLS as
+// in a real one, with answers that a test writes.
 package operatortest
 
 import (
@@ -20,6 +21,7 @@ import (
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/reason"
 	"github.com/muster-id/muster/platform/serve"
+	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/projection/v1/projectionv1connect"
 	musterv1 "github.com/muster-id/muster/proto/gen/go/muster/v1"
 )
@@ -31,6 +33,8 @@ type World struct {
 	// Services by name: credentials has `access`, identity `avatars` and `users`,
 	// media `files`.
 	Services map[string]*Service
+	// Logs of identity and media.
+	Logs map[string]*Log
 }
 
 // Begun is when all operations begin.
@@ -48,7 +52,7 @@ func Start(t *testing.T) *World {
 	if err := certificate.MakeAuthority(dir, names...); err != nil {
 		t.Fatal(err)
 	}
-	w := &World{Places: operator.Places{Certificates: dir, URLs: map[string]string{}}, Services: map[string]*Service{}}
+	w := &World{Places: operator.Places{Certificates: dir, URLs: map[string]string{}}, Services: map[string]*Service{}, Logs: map[string]*Log{"identity": newLog("identity"), "media": newLog("media")}}
 	for name, has := range projections {
 		s := &Service{}
 		for _, projection := range has {
@@ -58,13 +62,13 @@ func Start(t *testing.T) *World {
 			})
 		}
 		w.Services[name] = s
-		w.Places.URLs[name] = "https://" + run(t, dir, name, s)
+		w.Places.URLs[name] = "https://" + run(t, dir, name, s, w.Logs[name])
 	}
 	return w
 }
 
 // run serves a service as a real one does, behind the same gate.
-func run(t *testing.T, dir, name string, s *Service) (address string) {
+func run(t *testing.T, dir, name string, s *Service, log *Log) (address string) {
 	t.Helper()
 	self, err := certificate.Load(dir, name)
 	if err != nil {
@@ -72,7 +76,11 @@ func run(t *testing.T, dir, name string, s *Service) (address string) {
 	}
 	logger := slog.New(slog.DiscardHandler)
 	mux := http.NewServeMux()
-	mux.Handle(projectionv1connect.NewProjectionServiceHandler(s, serve.Interceptors(serve.Config{Logger: logger})))
+	options := serve.Interceptors(serve.Config{Logger: logger})
+	mux.Handle(projectionv1connect.NewProjectionServiceHandler(s, options))
+	if log != nil {
+		mux.Handle(eventlogv1connect.NewEventViewServiceHandler(log, options))
+	}
 	server, err := serve.New(serve.ServerConfig{Name: name, Address: "127.0.0.1:0", Handler: mux, TLS: self.ServerTLS(), Logger: logger})
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,3 @@
+SELECT stream_id
+FROM log.reservations
+WHERE kind = $1 AND hash = $2

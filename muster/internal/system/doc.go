@@ -8,6 +8,7 @@
 //	settings.go   the environment that each service is configured with
 //	service.go    a service inside this process, or as a child
 //	system.go     the order of all this, and the way back
+//	again.go      ends and starts single services, for runs with faults
 //
 // A service is configured in the same way wherever it runs: through the
 // settings that `muster serve SERVICE --help` lists.

@@ -104,15 +104,19 @@ type separate struct {
 var errNoReason = errors.New("no reason given")
 
 func startSeparate(name string, settings environment, path string) (part, error) {
-	binary, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
-	}
 	log, err := openLog(path)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	defer log.Close()                              //nolint:errcheck // the child has its own
+	defer log.Close() //nolint:errcheck // the child has its own
+	return startChild(name, settings, path, log)
+}
+
+func startChild(name string, settings environment, path string, log *os.File) (part, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
 	command := exec.Command(binary, "serve", name) //nolint:gosec,noctx // ourselves; ended by stop
 	command.Env = append(settings.pairs(), reexec(os.Environ())...)
 	command.Stdout, command.Stderr = log, log
@@ -163,5 +167,9 @@ func openLog(path string) (*os.File, error) {
 	if err := os.Rename(path, path+".1"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	return continueLog(path)
+}
+
+func continueLog(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600) //nolint:gosec // a path of ours
 }

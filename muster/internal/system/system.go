@@ -35,6 +35,12 @@ type Options struct {
 	Progress io.Writer
 	// Throwaway is for tests: see devstack.Config.
 	Throwaway bool
+	// Standby runs a second identity beside a separate one. Nobody calls it: it is
+	// there to forward when the first one does not.
+	Standby bool
+	// Adjust may change the settings of a service once all of them are decided: a
+	// fault run puts its proxies there. nil for none.
+	Adjust func(service string, settings map[string]string) error
 }
 
 // System is a running Muster.
@@ -55,8 +61,9 @@ type System struct {
 	// Servers are PostgreSQL, RabbitMQ and S3.
 	Servers *devstack.Stack
 
-	// parts are the services in the order of their start.
-	parts []part
+	// parts are the services in the order of their start, started says how.
+	parts   []part
+	started []launch
 	// failed takes the first error of a part or server that ended by itself.
 	failed chan error
 	// watching ends with stopping.
@@ -121,6 +128,12 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 		if err := environments[name].overlay(name, options.Environ); err != nil {
 			return err
 		}
+		if options.Adjust == nil {
+			continue
+		}
+		if err := options.Adjust(name, environments[name]); err != nil {
+			return fmt.Errorf("adjust the settings of %s: %w", name, err)
+		}
 	}
 	began := time.Now()
 	together := programs(password.NewPool(password.DefaultParams, 0, 0))
@@ -134,14 +147,15 @@ func (s *System) start(ctx context.Context, l layout, options Options, say func(
 		if err != nil {
 			return err
 		}
-		s.parts = append(s.parts, begun)
-		s.watch(begun.failed())
-		if pid := begun.pid(); pid != 0 {
-			s.PIDs[name] = pid
-		}
+		s.add(launch{name, name, environments[name], l.log(name)}, begun)
 	}
 	if err := s.awaitReady(ctx, say); err != nil {
 		return err
+	}
+	if options.Separate && options.Standby {
+		if err := s.startStandby(l, environments["identity"]); err != nil {
+			return err
+		}
 	}
 	// The services start without S3, and without RabbitMQ, which takes longer
 	// than they do.

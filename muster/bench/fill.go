@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -233,26 +234,40 @@ func (f *filler) copy(ctx context.Context, events []eventstore.Event) error {
 	if len(events) == 0 {
 		return nil
 	}
-	_, err := f.pool.CopyFrom(ctx, pgx.Identifier{"log", "events"}, columns, pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
-		event := &events[i]
-		metadata, err := json.Marshal(event.Metadata)
-		if err != nil {
-			return nil, err
-		}
-		key, err := optionalUUID(event.KeyID)
-		if err != nil {
-			return nil, err
-		}
-		metadataKey, err := optionalUUID(event.MetadataKeyID)
-		if err != nil {
-			return nil, err
-		}
-		return []any{
-			pgtype.UUID{Bytes: event.ID, Valid: true}, event.Stream, event.Version, eventstore.ShardOf(event.Stream), event.Type, event.SchemaVersion, event.OccurredAt,
-			event.Payload, event.Sealed, key, metadata, event.MetadataSealed, metadataKey,
-		}, nil
+	return copyEvents(ctx, f.pool, events)
+}
+
+// copyEvents writes events as they are, with COPY.
+func copyEvents(ctx context.Context, pool *pgxpool.Pool, events []eventstore.Event) error {
+	_, err := pool.CopyFrom(ctx, pgx.Identifier{"log", "events"}, columns, pgx.CopyFromSlice(len(events), func(i int) ([]any, error) {
+		values, err := valuesOf(&events[i])
+		return values.row(), err
 	}))
 	return err
+}
+
+// values are an event's as the table has them.
+type values struct {
+	*eventstore.Event
+	id, key, metadataKey pgtype.UUID
+	metadata             json.RawMessage
+}
+
+func valuesOf(event *eventstore.Event) (values, error) {
+	v := values{Event: event, id: pgtype.UUID{Bytes: event.ID, Valid: true}}
+	var faults [3]error
+	v.metadata, faults[0] = json.Marshal(event.Metadata)
+	v.key, faults[1] = optionalUUID(event.KeyID)
+	v.metadataKey, faults[2] = optionalUUID(event.MetadataKeyID)
+	return v, errors.Join(faults[:]...)
+}
+
+// row has them in the order of columns.
+func (v values) row() []any {
+	return []any{
+		v.id, v.Stream, v.Version, eventstore.ShardOf(v.Stream), v.Type, v.SchemaVersion, v.OccurredAt,
+		v.Payload, v.Sealed, v.key, v.metadata, v.MetadataSealed, v.metadataKey,
+	}
 }
 
 // optionalUUID is NULL where there is none.

@@ -16,7 +16,6 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/muster-id/muster/muster/internal/cli"
-	"github.com/muster-id/muster/platform/durable"
 )
 
 // measurement is a question, and the function that answers it into the report.
@@ -29,8 +28,15 @@ type measurement struct {
 // so that it never disturbs the others.
 func measurements() []measurement {
 	return []measurement{
+		{"append", measureAppend},
+		{"growth", measureGrowth},
 		{"rebuild", measureRebuild},
+		{"storage", measureStorage},
+		{"backlog", measureBacklog},
+		{"lag", measureLag},
 		{"live", measureLive},
+		{"register", measureRegister},
+		{"locks", measureLocks},
 	}
 }
 
@@ -41,7 +47,7 @@ type bench struct {
 	Runs    int      `help:"Rounds; figures are their medians." default:"5"`
 	Quick   bool     `help:"One round of the two smallest sizes, to see that all works: no figures to quote."`
 	Data    string   `help:"Keep the filled databases in this directory, and begin with those that are there." placeholder:"DIR"`
-	Out     string   `help:"Write the table to this file." placeholder:"FILE"`
+	Out     string   `help:"Write the page to this file, and its plots into a folder beside it." placeholder:"FILE"`
 	Profile string   `help:"Put CPU profiles of credentials and identity, one a rebuild, into this folder." placeholder:"DIR"`
 
 	progress io.Writer
@@ -92,14 +98,13 @@ func run(arguments []string, out, progress io.Writer) (err error) {
 	if err := b.describe(ctx); err != nil {
 		return err
 	}
-	table := b.report.markdown()
-	if _, err := io.WriteString(out, table); err != nil {
+	if _, err := io.WriteString(out, b.report.markdown()); err != nil {
 		return err
 	}
 	if b.Out == "" {
 		return nil
 	}
-	return durable.Write(b.Out, []byte(table), 0o644)
+	return b.report.save(b.Out)
 }
 
 func names() []string {

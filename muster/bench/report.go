@@ -4,7 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
+	"unicode"
+
+	"github.com/muster-id/muster/platform/durable"
 )
 
 // bound is what a figure has to reach. The zero value asks for nothing.
@@ -79,11 +84,62 @@ type report struct {
 	facts  []string
 	rows   []row
 	curves []curve
+	// plots are drawn besides those of the curves.
+	plots []figure
 	// notes are what the profiles of missed rows say.
 	notes []string
 }
 
-// markdown is the report as docs/benchmarks.md has it.
+// save writes the page, and its plots into a folder beside it that is called
+// like the page. Plots of an earlier run that are not drawn any more go.
+func (r *report) save(path string) error {
+	folder := strings.TrimSuffix(path, filepath.Ext(path))
+	drawn := r.figures()
+	if err := clearPlots(folder); err != nil {
+		return fmt.Errorf("clear the plots: %w", err)
+	}
+	for _, f := range drawn {
+		content, err := f.svg()
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(folder, 0o755); err != nil { //nolint:gosec // for everybody to read
+			return fmt.Errorf("write the plots: %w", err)
+		}
+		if err := durable.Write(filepath.Join(folder, f.name+plotEnding), content, 0o644); err != nil {
+			return fmt.Errorf("write the plots: %w", err)
+		}
+	}
+	var page strings.Builder
+	page.WriteString(r.markdown())
+	for _, f := range drawn {
+		fmt.Fprintf(&page, "\n![%s](%s/%s%s)\n", f.title, filepath.Base(folder), f.name, plotEnding)
+	}
+	return durable.Write(path, []byte(page.String()), 0o644)
+}
+
+const plotEnding = ".svg"
+
+func clearPlots(folder string) error {
+	old, err := filepath.Glob(filepath.Join(folder, "*"+plotEnding))
+	if err != nil {
+		return err
+	}
+	for _, path := range old {
+		if err := os.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fileName makes a name of a file from what it is about.
+func fileName(what string) string {
+	words := strings.FieldsFunc(strings.ToLower(what), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return strings.Join(words, "-")
+}
+
+// markdown is the page without its plots.
 func (r *report) markdown() string {
 	var text bytes.Buffer
 	line := func(format string, arguments ...any) { fmt.Fprintf(&text, format+"\n", arguments...) }
@@ -148,6 +204,10 @@ func count(n float64) string {
 func seconds(s float64) string { return fmt.Sprintf("%.2f s", s) }
 
 func milliseconds(s float64) string { return fmt.Sprintf("%.1f ms", 1000*s) }
+
+func microseconds(s float64) string { return fmt.Sprintf("%.0f µs", 1e6*s) }
+
+func bytesOf(n float64) string { return fmt.Sprintf("%.0f bytes", n) }
 
 func mebibytes(bytes float64) string { return fmt.Sprintf("%.0f MiB", bytes/(1<<20)) }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/muster-id/muster/platform/certificate"
 	"github.com/muster-id/muster/platform/database"
 	"github.com/muster-id/muster/platform/devstack"
+	"github.com/muster-id/muster/platform/secret"
 	"github.com/muster-id/muster/platform/serve"
 	"github.com/muster-id/muster/proto/gen/go/muster/credentials/v1/credentialsv1connect"
 	"github.com/muster-id/muster/proto/gen/go/muster/eventlog/v1/eventlogv1connect"
@@ -159,14 +160,19 @@ func (w *world) credentials() (credentialsv1connect.CredentialsServiceClient, er
 
 // asAdmin connects to a service's database as one who may do everything.
 func (w *world) asAdmin(ctx context.Context, service string) (*pgx.Conn, error) {
-	address, err := url.Parse(w.Servers.AdminURL.Reveal())
+	return connectTo(ctx, w.Servers.AdminURL, "muster_"+service)
+}
+
+// connectTo connects to another database of a server.
+func connectTo(ctx context.Context, server secret.String, name string) (*pgx.Conn, error) {
+	address, err := url.Parse(server.Reveal())
 	if err != nil {
 		return nil, errors.New("the server's address is not a URL")
 	}
-	address.Path = "/muster_" + service
+	address.Path = "/" + name
 	conn, err := pgx.Connect(ctx, address.String())
 	if err != nil {
-		return nil, fmt.Errorf("connect to the database of %s: %w", service, err)
+		return nil, fmt.Errorf("connect to the database %s: %w", name, err)
 	}
 	return conn, nil
 }

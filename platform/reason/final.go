@@ -121,6 +121,11 @@ func classifyCode(ctx context.Context, err *connect.Error) *fault {
 		if !connect.IsWireError(err) {
 			return because(musterv1.Reason_REASON_UNIMPLEMENTED, err)
 		}
+	case connect.CodeInternal:
+		// What our own client calls a fault of the protocol where it was cut off.
+		if !connect.IsWireError(err) && errors.Is(err, io.ErrUnexpectedEOF) {
+			return because(musterv1.Reason_REASON_UNAVAILABLE, err)
+		}
 	}
 	return because(musterv1.Reason_REASON_INTERNAL, err)
 }

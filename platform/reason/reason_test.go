@@ -106,6 +106,8 @@ func TestWhatTheClientIsTold(t *testing.T) {
 		"another service is away":       {connect.NewError(connect.CodeUnavailable, canary), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"connection refused":            {fmt.Errorf("canary: %w", syscall.ECONNREFUSED), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a connection that is cut":      {fmt.Errorf("canary: %w", io.ErrUnexpectedEOF), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"an answer that is cut":         {connect.NewError(connect.CodeInternal, fmt.Errorf("canary: %w", io.ErrUnexpectedEOF)), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a fault of another service":    {connect.NewWireError(connect.CodeInternal, fmt.Errorf("canary: %w", io.ErrUnexpectedEOF)), musterv1.Reason_REASON_INTERNAL, true},
 		"a connection that is closed":   {fmt.Errorf("canary: %w", syscall.EPIPE), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a database that shuts down":    {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "57P01"}), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a database that is not there":  {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "3D000"}), musterv1.Reason_REASON_UNAVAILABLE, true},

@@ -101,10 +101,11 @@ func TestWhatIsBehindIsToldBeforeItIsApplied(t *testing.T) {
 			t.Errorf("once it has: %+v", stats)
 		}
 		p.held.Store(true)
-		p.log.set(func(l *fakeLog) { l.small = 10 })
+		p.log.set(func(l *fakeLog) { l.small, l.shown = 10, len(l.events) })
 		for range 25 {
 			p.log.append("user-1", counted)
 		}
+		p.log.set(func(l *fakeLog) { l.shown = -1 }) // all at once: the tail is waiting
 		pass(headWait)
 		if stats := p.status.stats(); stats.LagEvents != 25 || stats.Lag < headWait {
 			t.Errorf("while the first page waits: %+v", stats)

@@ -121,9 +121,14 @@ func lockKey(name string) int32 {
 
 // Read reads at most limit events after the cursor, without waiting, as ReadLog does.
 func (s *Leadership) Read(ctx context.Context, after eventstore.Cursor, limit int) (eventstore.Page, error) {
+	return s.ReadMatching(ctx, eventstore.Filter{}, after, limit)
+}
+
+// ReadMatching is Read of the events that a filter chooses.
+func (s *Leadership) ReadMatching(ctx context.Context, filter eventstore.Filter, after eventstore.Cursor, limit int) (eventstore.Page, error) {
 	var page eventstore.Page
 	err := s.do(ctx, "read log", func(ctx context.Context) (err error) {
-		page, err = s.log.page(ctx, s.conn, eventstore.Filter{}, after, pageSize(limit))
+		page, err = s.log.page(ctx, s.conn, filter, after, pageSize(limit))
 		return err
 	})
 	return page, err

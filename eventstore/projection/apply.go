@@ -425,10 +425,7 @@ func (p *Projector) put(ctx context.Context, at place, c change) error {
 		}
 	}
 	var advanced []advance
-	err := pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, settingsSQL); err != nil {
-			return err
-		}
+	err := pgx.BeginTxFunc(ctx, p.pool, byKey, func(tx pgx.Tx) error {
 		locked, err := p.store.lock(ctx, tx, at, missing, streams)
 		if err != nil {
 			return err

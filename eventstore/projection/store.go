@@ -47,6 +47,9 @@ var (
 	moveCursorSQL string
 )
 
+// byKey begins a transaction with its settings, in one message.
+var byKey = pgx.TxOptions{BeginQuery: "BEGIN;\n" + settingsSQL}
+
 // store is the projection's tables.
 type store struct {
 	pool *pgxpool.Pool
@@ -128,22 +131,24 @@ func (s *store) adoptEpoch(ctx context.Context, epoch int64) error {
 func (s *store) lookup(ctx context.Context, streams []string) (place, error) {
 	var at place
 	at.know(streams)
-	rows, err := s.pool.Query(ctx, lookupSQL, pgx.QueryExecModeCacheDescribe, s.name, streams)
-	if err != nil {
-		return place{}, fmt.Errorf("look up applied versions: %w", err)
-	}
-	var stream *string
-	var version *int64
-	var parked bool
-	_, err = pgx.ForEachRow(rows, []any{&at.incarnation, &at.generation, &at.epoch, &stream, &version, &parked}, func() error {
-		if stream != nil {
-			at.versions[*stream] = *version
-		}
-		if parked {
-			at.parked[*stream] = true
-		}
-		return nil
+	var batch pgx.Batch // one transaction, so the settings hold for what comes behind them
+	batch.Queue(settingsSQL)
+	batch.Queue(lookupSQL, s.name, streams).Query(func(rows pgx.Rows) error {
+		var stream *string
+		var version *int64
+		var parked bool
+		_, err := pgx.ForEachRow(rows, []any{&at.incarnation, &at.generation, &at.epoch, &stream, &version, &parked}, func() error {
+			if stream != nil {
+				at.versions[*stream] = *version
+			}
+			if parked {
+				at.parked[*stream] = true
+			}
+			return nil
+		})
+		return err
 	})
+	err := s.pool.SendBatch(ctx, &batch).Close()
 	if err != nil {
 		return place{}, fmt.Errorf("look up applied versions: %w", err)
 	}

@@ -17,16 +17,20 @@ type Statement struct {
 	Arguments []any
 }
 
-// Write carries statements out, one after the other. doing says for what, in the
-// error.
+// Write carries statements out, one after the other, in one message. doing says
+// for what, in the error.
 func Write(ctx context.Context, tx pgx.Tx, doing string, statements ...Statement) error {
+	var batch pgx.Batch
 	for _, s := range statements {
-		if s.Rows == 0 {
-			continue
+		if s.Rows > 0 {
+			batch.Queue(s.SQL, s.Arguments...)
 		}
-		if _, err := tx.Exec(ctx, s.SQL, s.Arguments...); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
 	}
 	return nil
 }

@@ -24,12 +24,18 @@ const (
 	page = 500
 	// lookInterval is how often the log is looked at when nothing wakes the eraser.
 	lookInterval = 500 * time.Millisecond
+	// lookPause is what lies between two looks however much is appended: an
+	// erasure is rare, and each look costs the log's database something.
+	lookPause = 100 * time.Millisecond
 	// saveInterval is how often a cursor is saved that has passed no erasure. One
 	// that is old makes a restart read a little more, nothing else.
 	saveInterval = 10 * time.Second
 	// eraseTimeout bounds one go at the erasures of a page.
 	eraseTimeout = 30 * time.Second
 )
+
+// erasures are the events that it is about.
+var erasures = eventstore.Filter{Types: []string{eventstore.TypeOf(&eventsv1.UserErased{})}}
 
 // Decoder opens events; eventstore.Codec is one.
 type Decoder interface {
@@ -119,7 +125,7 @@ func (e *Eraser) follow(ctx context.Context) error {
 	}
 	saved, savedAt := cursor, time.Now()
 	for {
-		read, err := lead.Read(ctx, cursor, page)
+		read, err := lead.ReadMatching(ctx, erasures, cursor, page)
 		if cursor != "" && (errors.Is(err, eventstore.ErrEpochChanged) || errors.Is(err, eventstore.ErrCursorInvalid)) {
 			cursor = ""
 			continue
@@ -148,25 +154,21 @@ func (e *Eraser) follow(ctx context.Context) error {
 			if err := lead.Wait(ctx, lookInterval); err != nil {
 				return fmt.Errorf("erase: %w", err)
 			}
+			if err := backoff.Sleep(ctx, lookPause); err != nil {
+				return fmt.Errorf("erase: %w", err)
+			}
 		}
 	}
 }
 
-// erase carries out what a page demands, and counts it.
+// erase carries out the erasures of a page, and counts them.
 func (e *Eraser) erase(ctx context.Context, events []eventstore.Event) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	erased := eventstore.TypeOf(&eventsv1.UserErased{})
-	var erasures []eventstore.Event
-	for _, event := range events {
-		if event.Type == erased {
-			erasures = append(erasures, event)
-		}
-	}
-	if len(erasures) == 0 {
+	if len(events) == 0 {
 		return 0, nil
 	}
-	opened, err := e.config.Codec.Decode(ctx, erasures)
+	opened, err := e.config.Codec.Decode(ctx, events)
 	if err != nil {
 		return 0, err
 	}

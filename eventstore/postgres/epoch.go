@@ -30,7 +30,8 @@ var epochWritersSQL string
 const (
 	// epochLock is the advisory lock under which epochs begin.
 	epochLock = 0x6d75737465720001 // "muster", 1
-	// recognized marks a connection whose incarnation is known.
+	// recognized marks a connection with the Log that knows its incarnation: another
+	// one of the same pool has to find out by itself.
 	recognized = "muster.log.recognized"
 	// firstOpened is why a log's first epoch began.
 	firstOpened = "the log was opened for the first time"
@@ -94,13 +95,13 @@ func (l *Log) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 // recognize enters the epoch that a connection reaches, where that is not known.
 func (l *Log) recognize(ctx context.Context, conn *pgx.Conn) error {
 	known := conn.PgConn().CustomData()
-	if known[recognized] != nil {
+	if known[recognized] == any(l) {
 		return nil
 	}
 	if err := l.enter(ctx, conn); err != nil {
 		return err
 	}
-	known[recognized] = true
+	known[recognized] = l
 	return nil
 }
 

@@ -38,6 +38,18 @@ func TestProcessesThatOpenALogAtOnceBeginOneEpoch(t *testing.T) {
 	}
 }
 
+func TestASecondLogOfAPoolKnowsItsEpoch(t *testing.T) {
+	t.Parallel()
+	log := newFixture(t)
+	pool := openPool(t, log.urls.Runtime)
+	for range 2 * int(pool.Config().MaxConns) { // one of them takes a connection that another log knows
+		opened, err := Open(t.Context(), pool, "identity", nil)
+		if err != nil || opened.current.Load() == nil || opened.Epoch() != log.Epoch() {
+			t.Fatalf("epoch known %t, %v; want %d", err == nil && opened.current.Load() != nil, err, log.Epoch())
+		}
+	}
+}
+
 func TestALogThatIsStillTheSameKeepsItsEpoch(t *testing.T) {
 	t.Parallel()
 	log := newFixture(t)

@@ -27,6 +27,8 @@ var (
 	lookupGenerationSQL string
 	//go:embed queries/settings.sql
 	settingsSQL string
+	//go:embed queries/lookup_settings.sql
+	lookupSettingsSQL string
 	//go:embed queries/move_feeding.sql
 	moveFeedingSQL string
 	//go:embed queries/lock_pointer.sql
@@ -132,7 +134,7 @@ func (s *store) lookup(ctx context.Context, streams []string) (place, error) {
 	var at place
 	at.know(streams)
 	var batch pgx.Batch // one transaction, so the settings hold for what comes behind them
-	batch.Queue(settingsSQL)
+	batch.Queue(lookupSettingsSQL)
 	batch.Queue(lookupSQL, s.name, streams).Query(func(rows pgx.Rows) error {
 		var stream *string
 		var version *int64

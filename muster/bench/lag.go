@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"strconv"
 	"sync"
 	"time"
@@ -87,6 +88,8 @@ type delay struct{ due, took float64 }
 type delays struct {
 	mutex sync.Mutex
 	all   []delay
+	// processor is what was used meanwhile, where that was looked at.
+	processor used
 }
 
 func (d *delays) add(due, took time.Duration) {
@@ -134,6 +137,7 @@ func paced(ctx context.Context, rate float64, n int, send func(ctx context.Conte
 // load appends events of real types, each a command, through the log as identity
 // does.
 type load struct {
+	world       *world
 	pool        *pgxpool.Pool
 	log         *postgres.Log
 	filler      *filler
@@ -144,7 +148,7 @@ type load struct {
 }
 
 func (b *bench) live(ctx context.Context, w *world) (_ *load, err error) {
-	l := &load{people: newcomers, ended: make(chan error, 1)}
+	l := &load{world: w, people: newcomers, ended: make(chan error, 1)}
 	if l.pool, err = database.Open(ctx, w.Databases["identity"], "bench-load", appenders); err != nil {
 		return nil, err
 	}
@@ -241,7 +245,11 @@ func (l *load) run(ctx context.Context, rate float64, n, ahead int) (*delays, er
 			return nil, err
 		}
 	}
-	err := paced(ctx, rate, n, func(ctx context.Context, i int, due time.Time, after time.Duration) error {
+	before, err := l.world.uses()
+	if err != nil {
+		return nil, err
+	}
+	err = paced(ctx, rate, n, func(ctx context.Context, i int, due time.Time, after time.Duration) error {
 		event, more := <-supplied
 		if !more {
 			return errors.New("no more events are sealed")
@@ -257,8 +265,10 @@ func (l *load) run(ctx context.Context, rate float64, n, ahead int) (*delays, er
 		found.add(after, time.Since(due))
 		return nil
 	})
+	after, failed := l.world.uses()
+	found.processor = after.since(before)
 	stop()
-	return found, errors.Join(err, group.Wait())
+	return found, errors.Join(err, failed, group.Wait())
 }
 
 // append appends an event, again while the one before it in its stream is still
@@ -316,18 +326,30 @@ func (b *bench) lagAgainst(ctx context.Context, w *world, l *load) error {
 		b.say("p99 %s of %d", milliseconds(all.percentile(99)), len(all))
 		return all.median(), nil
 	}
+	var ours, theirs used // in the last round
 	what := fmt.Sprintf("lag at %s events/s for %s", count(lagRate), length)
 	samples, err := b.takeTurns(ctx, what+", p50", milliseconds,
 		side{name: "Muster", measure: func(ctx context.Context) (p50 float64, err error) {
 			err = b.profiled(ctx, w, fmt.Sprintf("lag-%d", len(ours99)+1), func() error {
 				found, err := l.run(ctx, lagRate, n, n)
-				p50, err = median(found, err, &ours99)
+				if p50, err = median(found, err, &ours99); err == nil {
+					ours = found.processor
+				}
 				return err
 			})
 			return p50, err
 		}},
 		side{name: "the bare way", measure: func(ctx context.Context) (float64, error) {
+			before, err := w.uses()
+			if err != nil {
+				return 0, err
+			}
 			found, err := p.run(ctx, lagRate, n)
+			if err != nil {
+				return 0, err
+			}
+			after, err := w.uses()
+			theirs = after.since(before)
 			return median(found, err, &bare99)
 		}},
 	)
@@ -345,6 +367,11 @@ func (b *bench) lagAgainst(ctx context.Context, w *world, l *load) error {
 		})
 	}
 	b.note("Lag: from when an event is due, at a steady rate whatever those before it take, through its append as a command of its own to the answer of credentials that it is in the rows; one of %d is asked for.", observed)
+	share := func(u used) string {
+		return fmt.Sprintf("%.0f %%", 100*u.sum()/length.Seconds()/float64(runtime.NumCPU()))
+	}
+	b.note("Processor time of the last round of lag, of %s: %s, %s of the machine; of the bare way %s, %s of it. The nearer to all of it, the longer each of the processes that an event passes through waits for its turn.",
+		length, ours, share(ours), theirs, share(theirs))
 	return nil
 }
 

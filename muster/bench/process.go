@@ -122,28 +122,50 @@ func peak(pid int) (float64, error) {
 const ticks = 100
 
 // used is the processor time that parts of the system have taken, in seconds.
-type used struct{ credentials, identity, postgres float64 }
+type used struct{ credentials, identity, media, postgres, rabbitMQ, load float64 }
 
 // uses tells what they have taken so far.
 func (w *world) uses() (used, error) {
 	var u used
-	var errs [3]error
-	u.credentials, _, errs[0] = usedBy(w.PIDs["credentials"])
-	u.identity, _, errs[1] = usedBy(w.PIDs["identity"])
+	var errs []error
+	take := func(to *float64, of func(int) (float64, error), pid int) {
+		took, err := of(pid)
+		*to = took
+		errs = append(errs, err)
+	}
+	alone := func(pid int) (float64, error) {
+		took, _, err := usedBy(pid)
+		return took, err
+	}
+	take(&u.credentials, alone, w.PIDs["credentials"])
+	take(&u.identity, alone, w.PIDs["identity"])
+	take(&u.media, alone, w.PIDs["media"])
+	take(&u.load, alone, os.Getpid())
 	for _, server := range w.Servers.Servers() {
-		if server.Name == "PostgreSQL" {
-			u.postgres, errs[2] = usedByFamily(server.PID)
+		switch server.Name {
+		case "PostgreSQL":
+			take(&u.postgres, usedByFamily, server.PID)
+		case "RabbitMQ":
+			take(&u.rabbitMQ, usedByFamily, server.PID)
 		}
 	}
-	return u, errors.Join(errs[:]...)
+	return u, errors.Join(errs...)
 }
 
 func (u used) since(before used) used {
-	return used{u.credentials - before.credentials, u.identity - before.identity, u.postgres - before.postgres}
+	return used{
+		u.credentials - before.credentials, u.identity - before.identity, u.media - before.media,
+		u.postgres - before.postgres, u.rabbitMQ - before.rabbitMQ, u.load - before.load,
+	}
 }
 
 func (u used) String() string {
-	return fmt.Sprintf("credentials %s, identity %s, PostgreSQL %s", seconds(u.credentials), seconds(u.identity), seconds(u.postgres))
+	return fmt.Sprintf("credentials %s, identity %s, media %s, PostgreSQL %s, RabbitMQ %s, the load %s",
+		seconds(u.credentials), seconds(u.identity), seconds(u.media), seconds(u.postgres), seconds(u.rabbitMQ), seconds(u.load))
+}
+
+func (u used) sum() float64 {
+	return u.credentials + u.identity + u.media + u.postgres + u.rabbitMQ + u.load
 }
 
 // usedBy is the time of a process and of its children that have ended, and who

@@ -237,6 +237,9 @@ func (h *Handler) account(ctx context.Context, asked *musterv1.GetUserHistoryReq
 			return Account{}, refusal(named(asked), err)
 		}
 	}
+	if id, err := uuid.Parse(userID); err == nil {
+		userID = id.String() // in whichever way it was spelled
+	}
 	at, err := moment(asked.GetAt(), "at")
 	if err != nil {
 		return Account{}, err

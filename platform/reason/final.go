@@ -85,6 +85,10 @@ func classify(ctx context.Context, err error) *fault {
 		errors.Is(err, io.ErrUnexpectedEOF), // a connection that ended within an answer
 		errors.As(err, &dial) && dial.Op == "dial", isAway(err):
 		return because(musterv1.Reason_REASON_UNAVAILABLE, err)
+	case stateOf(err) == "22021": // character_not_in_repertoire: what JSON and protobuf can carry, and PostgreSQL cannot
+		invalid := because(musterv1.Reason_REASON_INVALID_ARGUMENT, err)
+		invalid.message = "A text holds a character that cannot be kept: U+0000"
+		return invalid
 	default:
 		return because(musterv1.Reason_REASON_INTERNAL, err)
 	}
@@ -93,17 +97,22 @@ func classify(ctx context.Context, err error) *fault {
 // isAway tells whether PostgreSQL takes no call at present: it stops or starts,
 // has no connection left, or the database is not there.
 func isAway(err error) bool {
-	var answered interface{ SQLState() string }
-	if !errors.As(err, &answered) {
-		return false
-	}
-	state := answered.SQLState()
+	state := stateOf(err)
 	for _, class := range []string{"08", "53", "57P", "3D000"} {
 		if strings.HasPrefix(state, class) {
 			return true
 		}
 	}
 	return false
+}
+
+// stateOf is PostgreSQL's code of an error; empty for one that is not its own.
+func stateOf(err error) string {
+	var answered interface{ SQLState() string }
+	if !errors.As(err, &answered) {
+		return ""
+	}
+	return answered.SQLState()
 }
 
 // classifyCode is for errors of Connect's own: of a generated handler that

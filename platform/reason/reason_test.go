@@ -111,6 +111,7 @@ func TestWhatTheClientIsTold(t *testing.T) {
 		"a connection that is closed":   {fmt.Errorf("canary: %w", syscall.EPIPE), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a database that shuts down":    {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "57P01"}), musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a database that is not there":  {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "3D000"}), musterv1.Reason_REASON_UNAVAILABLE, true},
+		"a character that is none":      {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "22021"}), musterv1.Reason_REASON_INVALID_ARGUMENT, false},
 		"a statement that is wrong":     {fmt.Errorf("canary: %w", &pgconn.PgError{Code: "42601"}), musterv1.Reason_REASON_INTERNAL, true},
 		"no such host":                  {&net.OpError{Op: "dial", Err: canary}, musterv1.Reason_REASON_UNAVAILABLE, true},
 		"a time-out":                    {fmt.Errorf("canary: %w", context.DeadlineExceeded), musterv1.Reason_REASON_DEADLINE_EXCEEDED, false},

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -52,9 +53,38 @@ func (s shown) event(streams streams) func(*musterv1.RecordedEvent) error {
 
 // chosen says which events are shown.
 type chosen struct {
-	Log    string   `help:"Of this log only: identity or media." placeholder:"LOG"`
-	Stream string   `help:"Of this stream only, or of those whose names begin so, for example user-." placeholder:"NAME"`
-	Type   []string `help:"Of these types only, each a full name or the last part of one, for example PasswordSet." placeholder:"TYPE"`
+	Log    filter  `help:"Of this log only: identity or media." placeholder:"LOG"`
+	Stream filter  `help:"Of this stream only, or of those whose names begin so, for example user-." placeholder:"NAME"`
+	Type   filters `help:"Of these types only, each a full name or the last part of one, for example PasswordSet." placeholder:"TYPE"`
+}
+
+// filter is a text that is given or not, but not empty: a variable of a shell that
+// was not set would else show everything.
+type filter string
+
+var errFilter = errors.New("it is empty; leave the flag out for no such filter")
+
+// UnmarshalText takes it as it is.
+func (f *filter) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		return errFilter
+	}
+	*f = filter(text)
+	return nil
+}
+
+// filters are some, each with a flag of its own or with commas between.
+type filters []string
+
+// UnmarshalText adds those of one flag.
+func (f *filters) UnmarshalText(text []byte) error {
+	for one := range strings.SplitSeq(string(text), ",") {
+		if one == "" {
+			return errFilter
+		}
+		*f = append(*f, one)
+	}
+	return nil
 }
 
 // moment is a time: as RFC 3339 has it, a day, or how long ago. It is the zero time
@@ -88,11 +118,22 @@ func (m moment) timestamp() *timestamppb.Timestamp {
 
 type eventsList struct {
 	chosen
-	Actor string `help:"Done by this one only, for example user-0199…" placeholder:"WHO"`
+	Actor filter `help:"Done by this one only, for example user-0199…" placeholder:"WHO"`
 	Since moment `help:"Not before this time: 2026-03-02T10:05:00Z, 2026-03-02, or 90m for so long ago." placeholder:"TIME"`
 	Until moment `help:"Before this time." placeholder:"TIME"`
 	Limit int    `help:"At most so many; 0 for all." default:"50" placeholder:"N"`
 	shown
+}
+
+// Validate looks at the number too.
+func (c *eventsList) Validate() error {
+	if c.Limit < 0 {
+		return errors.New("--limit is 0 for all, or how many")
+	}
+	if !c.Since.IsZero() && !c.Until.IsZero() && !c.Since.Before(c.Until.Time) {
+		return errors.New("--until is not after --since: there is no time between them")
+	}
+	return c.shown.Validate()
 }
 
 // Run shows those of all services that answer, and fails where one does not.
@@ -103,7 +144,7 @@ func (c *eventsList) Run(streams streams) error {
 	}
 	defer end()
 	return unlessInterrupted(ctx, client.Events(ctx, &musterv1.ListEventsRequest{
-		Log: c.Log, Stream: c.Stream, Types: c.Type, Actor: c.Actor, Sensitive: c.Sensitive,
+		Log: string(c.Log), Stream: string(c.Stream), Types: c.Type, Actor: string(c.Actor), Sensitive: c.Sensitive,
 		Since: c.Since.timestamp(), Until: c.Until.timestamp(),
 	}, c.Limit, c.event(streams)))
 }
@@ -114,6 +155,14 @@ type eventsTail struct {
 	shown
 }
 
+// Validate looks at the number too.
+func (c *eventsTail) Validate() error {
+	if c.Last < 0 {
+		return errors.New("--last is 0 for none, or how many")
+	}
+	return c.shown.Validate()
+}
+
 // Run shows events until Ctrl-C, also through outages.
 func (c *eventsTail) Run(streams streams) error {
 	client, ctx, end, err := c.open()
@@ -122,7 +171,7 @@ func (c *eventsTail) Run(streams streams) error {
 	}
 	defer end()
 	err = client.Tail(ctx, operator.Tailing{
-		Request: &musterv1.WatchEventsRequest{Log: c.Log, Stream: c.Stream, Types: c.Type, Sensitive: c.Sensitive},
+		Request: &musterv1.WatchEventsRequest{Log: string(c.Log), Stream: string(c.Stream), Types: c.Type, Sensitive: c.Sensitive},
 		Before:  c.Last,
 		Away:    func(err error) { say(streams.err, "%s; trying again", strings.TrimSuffix(err.Error(), ".")) },
 		Back:    func() { say(streams.err, "it answers again") },
@@ -184,7 +233,7 @@ func (c *eventsUser) Run(streams streams) error {
 		request.User = &musterv1.GetUserHistoryRequest_LoginName{LoginName: c.Name}
 	}
 	first, show := true, c.event(streams)
-	return unlessInterrupted(ctx, client.UserHistory(ctx, request, func(page *musterv1.GetUserHistoryResponse) error {
+	err = client.UserHistory(ctx, request, func(page *musterv1.GetUserHistoryResponse) error {
 		if first {
 			first = false
 			account := &musterv1.GetUserHistoryResponse{Account: page.GetAccount(), Erased: page.GetErased()}
@@ -198,7 +247,11 @@ func (c *eventsUser) Run(streams streams) error {
 			}
 		}
 		return nil
-	}))
+	})
+	if connect.CodeOf(err) == connect.CodeNotFound {
+		err = fmt.Errorf("%s: %w", clean(c.Name), err)
+	}
+	return unlessInterrupted(ctx, err)
 }
 
 // unlessInterrupted tells Ctrl-C from a failure.

@@ -49,7 +49,7 @@ func TestEventsAreAskedForAsTheFlagsSay(t *testing.T) {
 	t.Parallel()
 	w := operatortest.Start(t)
 	w.Logs["media"].Append(recorded(t, 1))
-	got := run(w, "events", "list", "--log", "media", "--stream", "user-", "--type", "RolesChanged", "--type", "PasswordSet", "--actor", "user-2",
+	got := run(w, "events", "list", "--log", "media", "--stream", "user-", "--type", "RolesChanged", "--type", "PasswordSet,FileDeleted", "--actor", "user-2",
 		"--since", "2026-03-02", "--until", "2026-03-02T11:00:00+01:00", "--limit", "7", "--sensitive", "--json")
 	got.is(t, 0)
 	var event map[string]any
@@ -58,7 +58,7 @@ func TestEventsAreAskedForAsTheFlagsSay(t *testing.T) {
 	}
 	asked := w.Logs["media"].Asked()
 	want := &musterv1.ListEventsRequest{
-		Log: "media", Stream: "user-", Types: []string{"RolesChanged", "PasswordSet"}, Actor: "user-2", PageSize: 7, Sensitive: true,
+		Log: "media", Stream: "user-", Types: []string{"RolesChanged", "PasswordSet", "FileDeleted"}, Actor: "user-2", PageSize: 7, Sensitive: true,
 		Since: timestamppb.New(time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)), Until: timestamppb.New(time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)),
 	}
 	if len(asked) != 1 || !proto.Equal(asked[0], want) {
@@ -68,6 +68,11 @@ func TestEventsAreAskedForAsTheFlagsSay(t *testing.T) {
 		t.Error("the other log was asked")
 	}
 	run(w, "events", "list", "--since", "yesterday").is(t, 2, "2026-03-02T10:05:00Z")
+	run(w, "events", "list", "--stream", "").is(t, 2, "leave the flag out")
+	run(w, "events", "tail", "--type", "").is(t, 2, "leave the flag out")
+	run(w, "events", "list", "--limit=-1").is(t, 2, "0 for all")
+	run(w, "events", "tail", "--last=-1").is(t, 2, "0 for none")
+	run(w, "events", "list", "--since", "1m", "--until", "1h").is(t, 2, "--until is not after --since")
 	run(w, "events", "list", "--log", "accounts").is(t, 1, "identity and media")
 }
 
@@ -90,7 +95,7 @@ func TestAStreamIsShownFromItsBeginning(t *testing.T) {
 func TestAnAccountIsShownWithItsEvents(t *testing.T) {
 	t.Parallel()
 	w := operatortest.Start(t)
-	run(w, "events", "user", "ada").is(t, 1, "identity: There is no such thing. Who was erased has no name any more")
+	run(w, "events", "user", "ada").is(t, 1, "ada: identity: There is no such thing. Who was erased has no name any more")
 	w.Logs["identity"].Append(recorded(t, 1))
 	account := &musterv1.User{
 		Id: "1", Username: "ada", Active: true, Roles: []string{"auditor"}, Version: 1,
